@@ -177,6 +177,13 @@ impl Mux {
             (_any, None) if session.era == Era::Modern => {
                 self.on_modern_request(session_id, line, (frame, stage), out);
             }
+            // A modern server would serve it, and tell its changes to all.
+            (Method::Listen, None) => {
+                let refusal = Refusal::NoSuchMethod {
+                    method: Method::Listen,
+                };
+                self.refuse(session_id, &id, line, refusal, out);
+            }
             (_any, None) => self.submit(session_id, line, (frame, stage), out),
         }
     }

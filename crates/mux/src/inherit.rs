@@ -199,6 +199,7 @@ impl Mux {
         if comes {
             self.miss_memory(session_id, upstream_id, out);
         }
+        self.tell_level_again(upstream_id, out);
         self.tell_missed_changes(session_id, upstream_id, out);
         self.want(upstream_id, out);
     }

@@ -199,16 +199,14 @@ impl Mux {
         upstream
             .elicitations
             .retain(|_, owner| *owner != session_id);
-        let was_listening = upstream.listeners.remove(&session_id);
+        upstream.listeners.remove(&session_id);
         for uri in upstream.subscriptions.release(session_id) {
             self.unsubscribe(upstream_id, &uri, out);
         }
         if was_attached {
             self.note_detached(session_id, upstream_id);
         }
-        if was_listening {
-            self.tell_level(upstream_id, out);
-        }
+        self.tell_level_again(upstream_id, out);
         self.settle_asks(upstream_id, out);
         self.stop_if_due(upstream_id, out);
         self.idle_if_unwanted(upstream_id, out);

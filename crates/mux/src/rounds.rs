@@ -27,6 +27,7 @@ use crate::{
         renamed, request_of,
     },
     ids::{LineNumber, SessionId, UpstreamId},
+    inquiry::ROUNDS_MAX,
     moment::Moment,
     mux::Mux,
     refusal::Refusal,
@@ -58,6 +59,12 @@ struct Parked {
     request: Box<str>,
     /// Questions that the client has, by the ids under which they are known here.
     asked: BTreeSet<u64>,
+    /// The same, as they are put. An earlier version has frozen none.
+    #[serde(default)]
+    questions: BTreeMap<u64, Box<str>>,
+    /// How often in a row the client has come back without an answer to each of them.
+    #[serde(default)]
+    unanswered: u32,
     /// Questions that have come since.
     to_come: BTreeMap<u64, Box<str>>,
     /// What became of the request meanwhile.
@@ -166,7 +173,7 @@ impl Mux {
             return;
         }
         let questions = BTreeMap::from([(shown, question)]);
-        self.park((session_id, upstream_id), minted, &questions, out);
+        self.park((session_id, upstream_id), minted, (questions, 0), out);
     }
 
     /// The call that a server asks because of: the one on whose stream it does, if that is known.
@@ -229,7 +236,7 @@ impl Mux {
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         minted: MintedId,
-        questions: &BTreeMap<u64, Box<str>>,
+        (questions, unanswered): (BTreeMap<u64, Box<str>>, u32),
         out: &mut Outbox,
     ) {
         let until = self.now + self.limits.round_patience;
@@ -258,16 +265,18 @@ impl Mux {
         // Its client has an answer: what is sent again, whatever it only reads, would get another.
         exchange.kept = Kept::Nothing;
         exchange.again = None;
+        let answer = input_required(&id, &questions, &handle);
         let parked = Parked {
             minted,
             request: claim.asks.clone().unwrap_or_default(),
             asked: questions.keys().copied().collect(),
+            questions,
+            unanswered,
             to_come: BTreeMap::new(),
             outcome: None,
             until,
             apart_until: Some(apart_until),
         };
-        let answer = input_required(&id, questions, &handle);
         session.rounds.parked.insert(handle, parked);
         self.watch_rounds(session_id);
         self.answer(session_id, &id, line, answer, out);
@@ -361,7 +370,7 @@ impl Mux {
     fn take_up(
         &mut self,
         session_id: SessionId,
-        parked: Parked,
+        mut parked: Parked,
         (id, line): (&RequestId, LineNumber),
         frame: &Frame,
         out: &mut Outbox,
@@ -372,26 +381,31 @@ impl Mux {
             let place = (session_id, *upstream_id);
             is_open && self.claim_anew(place, parked.minted, (id, line), frame)
         });
-        if let Some(upstream_id) = claimed
-            && log_level_of(frame).is_some()
-        {
+        if let Some(upstream_id) = claimed {
             self.tell_level(upstream_id, out);
         }
         // Also where its call is over: the server may have asked for another call of the same client.
         let mut answers = answers_of(frame);
+        let may_ask_again = claimed.is_some() && parked.unanswered < ROUNDS_MAX;
+        let mut unanswered = 0;
         for shown in parked.asked {
-            if let Some(answer) = answers.remove(&format!("{shown}")) {
+            let answer = answers.remove(&format!("{shown}"));
+            if let Some(answer) = answer.filter(|answer| answer.starts_with('{')) {
                 self.answer_input(session_id, shown, &answer, out);
+            } else if may_ask_again && let Some(question) = parked.questions.remove(&shown) {
+                unanswered = parked.unanswered + 1;
+                parked.to_come.insert(shown, question);
             } else {
                 // It was put to the client, which does not answer it: nobody else has it.
                 let shown = RequestId::from(shown);
-                self.end_ask(session_id, &shown, &Refusal::OwnerGone, out);
+                self.end_ask(session_id, &shown, &Refusal::InputRefused, out);
             }
         }
         match (claimed, parked.outcome) {
             (Some(upstream_id), _) if !parked.to_come.is_empty() => {
                 let place = (session_id, upstream_id);
-                self.park(place, parked.minted, &parked.to_come, out);
+                let questions = core::mem::take(&mut parked.to_come);
+                self.park(place, parked.minted, (questions, unanswered), out);
             }
             (Some(_), _) => {}
             (None, Some(outcome)) => {

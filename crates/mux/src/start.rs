@@ -246,6 +246,10 @@ impl Mux {
 
     /// A new process knows nothing of what its predecessor was told.
     pub(crate) fn restore(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.level = None;
         let level = self.wanted_level(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
@@ -373,6 +377,7 @@ impl Mux {
             match core::mem::replace(&mut session.state, attached) {
                 SessionState::Waiting(_, initialize) => {
                     self.answer_initialize(session_id, &initialize, out);
+                    self.tell_level_again(upstream_id, out);
                 }
                 SessionState::Awaiting(_) => session.offers = offers.unwrap_or_default(),
                 SessionState::New | SessionState::Attached(_) => {}

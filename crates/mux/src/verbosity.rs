@@ -5,6 +5,7 @@ use wire::Method;
 
 use crate::{
     action::Outbox,
+    era::Era,
     exchange::{Errand, MintedId, Owner},
     ids::{LineNumber, UpstreamId},
     mux::Mux,
@@ -73,7 +74,8 @@ impl Mux {
         })
     }
 
-    /// The most verbose level that any session of an upstream wants, or any request that is there.
+    /// The most verbose level that any session of an upstream wants, or any request that is there. Once the server
+    /// is told one, that counts as wanted, too, which who never set a level is to hear.
     pub(crate) fn wanted_level(&self, upstream_id: UpstreamId) -> Option<Level> {
         let upstream = self.upstreams.get(&upstream_id)?;
         let of_sessions = upstream
@@ -82,7 +84,15 @@ impl Mux {
             .filter_map(|session| self.sessions.get(session)?.level)
             .min();
         let of_requests = upstream.exchanges.wanted_level();
-        of_sessions.into_iter().chain(of_requests).min()
+        let set = of_sessions.into_iter().chain(of_requests).min();
+        if set.or(upstream.level).is_none() || set.is_some_and(|level| level <= UNASKED) {
+            return set;
+        }
+        let never_asked = upstream.attached.iter().any(|session| {
+            let session = self.sessions.get(session);
+            session.is_some_and(|session| session.era == Era::Legacy && session.level.is_none())
+        });
+        if never_asked { Some(UNASKED) } else { set }
     }
 
     /// The line of the oldest request of a session of the modern era that wants a message of this severity, among
@@ -114,6 +124,18 @@ impl Mux {
         lines.min()
     }
 
+    /// A session has come or gone. If the server was told a level, another may be right by now: who never set one
+    /// is not to miss what others do not want.
+    pub(crate) fn tell_level_again(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        upstream.exchanges.take_hushed();
+        if upstream.level.is_some() {
+            self.tell_level(upstream_id, out);
+        }
+    }
+
     /// Tells the server how verbose to be, if that has changed.
     pub(crate) fn tell_level(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let wanted = self.wanted_level(upstream_id);
@@ -124,8 +146,9 @@ impl Mux {
         if handshake.is_some_and(|said| !said.offers.has(Offer::Logging)) {
             return;
         }
-        // A server cannot be told to be as it was: who never asked hears that much of it anyway.
-        let is_told_in_vain = upstream.level.is_some() && !upstream.attached.is_empty();
+        // It cannot be told to be as it was, only to say no more than anybody might hear of it.
+        let is_told_in_vain =
+            upstream.level.is_some_and(|level| level < UNASKED) && !upstream.attached.is_empty();
         let Some(wanted) = wanted.or(is_told_in_vain.then_some(UNASKED)) else {
             return;
         };

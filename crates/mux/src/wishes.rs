@@ -21,6 +21,14 @@ use crate::{
     verbosity::Level,
 };
 
+const NO_URI: Refusal = Refusal::BadParameter {
+    what: "`uri` must say which resource it is about",
+};
+
+const NO_LEVEL: Refusal = Refusal::BadParameter {
+    what: "`level` must be `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert` or `emergency`",
+};
+
 impl Mux {
     /// What a request that goes to the upstream now will change when it is answered; `None` if it
     /// was answered here.
@@ -75,15 +83,23 @@ impl Mux {
         out: &mut Outbox,
     ) -> Option<Effect> {
         let Some(uri) = uri_of(frame) else {
-            return Some(Effect::Nothing);
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, NO_URI, out);
         };
+        let is_modern = self.is_modern_server(upstream_id);
+        if is_modern && !self.offers(upstream_id, Offer::Subscriptions) {
+            let refusal = Refusal::NoSuchMethod {
+                method: Method::ResourcesSubscribe,
+            };
+            self.refuse(session_id, id, line, refusal, out);
+            return None;
+        }
         let subscriptions_max = self.limits.subscriptions;
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
         if subscriptions.count_of(session_id) >= subscriptions_max {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return None;
         }
-        if self.is_modern_server(upstream_id) {
+        if is_modern {
             self.subscribe(upstream_id, &uri, session_id, out);
             let keepsake = Keepsake::Subscription(uri);
             self.answer_and_keep(session_id, (id, line), empty_result(id), keepsake, out);
@@ -110,7 +126,7 @@ impl Mux {
         out: &mut Outbox,
     ) -> Option<Effect> {
         let Some(uri) = uri_of(frame) else {
-            return Some(Effect::Nothing);
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, NO_URI, out);
         };
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
         let mut forward = subscriptions.unsubscribe(&uri, session_id);
@@ -137,14 +153,18 @@ impl Mux {
         frame: &Frame,
         out: &mut Outbox,
     ) -> Option<Effect> {
-        let upstream = self.upstreams.get_mut(&upstream_id)?;
-        let has_logging = upstream
-            .handshake
-            .as_ref()
-            .is_some_and(|handshake| handshake.offers.has(Offer::Logging));
+        let has_logging = self.offers(upstream_id, Offer::Logging);
         let (Some(level), true) = (level_of(frame), has_logging) else {
-            return Some(Effect::Nothing);
+            let refusal = if has_logging {
+                NO_LEVEL
+            } else {
+                Refusal::NoSuchMethod {
+                    method: Method::SetLevel,
+                }
+            };
+            return self.pass_on_or_refuse((session_id, upstream_id), id, line, refusal, out);
         };
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
         upstream.listeners.insert(session_id);
         let is_said_with_each = upstream.key.era == Era::Modern;
         let known = upstream.level;
@@ -164,6 +184,23 @@ impl Mux {
             Keepsake::Level,
             out,
         );
+        None
+    }
+
+    /// A wish that means nothing here: a server of the legacy era answers it for itself, one of the modern era
+    /// does not know its method.
+    fn pass_on_or_refuse(
+        &mut self,
+        (session_id, upstream_id): (SessionId, UpstreamId),
+        id: &RequestId,
+        line: LineNumber,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) -> Option<Effect> {
+        if !self.is_modern_server(upstream_id) {
+            return Some(Effect::Nothing);
+        }
+        self.refuse(session_id, id, line, refusal, out);
         None
     }
 
@@ -243,6 +280,12 @@ impl Mux {
     fn is_modern_server(&self, upstream: UpstreamId) -> bool {
         let upstream = self.upstreams.get(&upstream);
         upstream.is_some_and(|upstream| upstream.key.era == Era::Modern)
+    }
+
+    fn offers(&self, upstream: UpstreamId, offer: Offer) -> bool {
+        let upstream = self.upstreams.get(&upstream);
+        let said = upstream.and_then(|upstream| upstream.handshake.as_ref());
+        said.is_some_and(|said| said.offers.has(offer))
     }
 
     fn restore_level(

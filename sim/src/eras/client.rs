@@ -325,7 +325,7 @@ impl World {
         if !is_good {
             self.judge.saw(super::judge::Seen::HandleTooLate);
         }
-        let most = if in_part { 1 } else { back.names.len() };
+        let most = back.names.len() - usize::from(in_part && !back.names.is_empty());
         let mut answers = Vec::new();
         for name in back.names.into_iter().take(most) {
             let mark = self.judge.name(owner, None);

@@ -1,4 +1,5 @@
-//! Cancellations at the moment of the answer: each ends its own request, or nothing.
+//! What comes at the moment of the answer: a cancellation ends its own request, or nothing, and a handle is good
+//! once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Home};
+use crate::{
+    http_modern::{ask, call_of},
+    support::{Client, Home},
+};
 
 /// Calls of each session; every second one is cancelled.
 const CALLS: u64 = 10_000;
@@ -132,4 +136,39 @@ fn check_record(home: &Home, missed: usize) {
     let tries = usize::try_from(CALLS).unwrap();
     assert!(missed > 0 && missed < tries, "{missed} of {tries}");
     assert!(told > 0 && told <= missed, "{told} of {missed}");
+}
+
+#[test]
+fn of_two_who_come_back_with_the_same_handle_at_once_one_is_served_and_the_other_hears_that_it_was_used()
+ {
+    let home = Home::new();
+    let web = home.web(&[]);
+    for _ in 0..40 {
+        let mut message = call_of("elicit", json!({"text": "name?"}));
+        message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+            json!({"elicitation": {}});
+        let asked = ask(&web, &message).json();
+        let questions = asked["result"]["inputRequests"].as_object().unwrap();
+        let answers = questions
+            .keys()
+            .map(|key| (key, json!({"action": "decline"})));
+        message["params"]["inputResponses"] = answers.collect();
+        message["params"]["requestState"] = asked["result"]["requestState"].clone();
+        let come_back = |id: u64| {
+            let mut message = message.clone();
+            message["id"] = json!(id);
+            let answer = ask(&web, &message);
+            assert_eq!(answer.status, 200);
+            answer.json()
+        };
+        let answers = thread::scope(|scope| {
+            let other = scope.spawn(|| come_back(1));
+            [come_back(2), other.join().unwrap()]
+        });
+        let served = answers.iter().filter(|answer| answer["result"].is_object());
+        let refused = answers
+            .iter()
+            .filter(|answer| answer["error"]["code"] == -32602);
+        assert_eq!((served.count(), refused.count()), (1, 1), "{answers:?}");
+    }
 }

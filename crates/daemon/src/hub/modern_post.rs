@@ -85,6 +85,8 @@ impl Hub {
         }
         if let Some(key) = post.continues
             && let Some(id) = self.world.continued(key, &post.place, post.caller)
+            // The core may have ended it in this turn, and what follows from that comes at the end of the turn.
+            && self.mux.route_of_session(id).is_some()
         {
             return self.continue_with(now, id, post);
         }

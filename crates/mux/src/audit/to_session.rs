@@ -198,8 +198,12 @@ impl Audit {
         for (shown, question) in questions {
             let server = upstream.and_then(|upstream| self.servers.get_mut(&upstream));
             let ask = server.and_then(|server| {
-                let mut asks = server.asks.iter_mut();
-                asks.find(|(_, ask)| ask.question.as_ref() == Some(question) && ask.shown.is_none())
+                let asks = server.asks.iter_mut();
+                let its = asks.filter(|(_, ask)| ask.question.as_ref() == Some(question));
+                // One that was not answered is put again.
+                let to = Some((session, *shown));
+                its.filter(|(_, ask)| ask.shown.is_none() || ask.shown == to)
+                    .max_by_key(|(_, ask)| ask.shown == to)
             });
             let Some((asked, ask)) = ask else {
                 self.find(

@@ -129,3 +129,23 @@ fn what_may_have_ended_by_a_broken_line_is_ended_before_it_is_begun_anew() {
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true}
     "#]]);
 }
+
+#[test]
+fn a_legacy_client_cannot_listen_in_the_words_of_the_modern_era() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: subscriptions/listen #1 changes=tools
+            -> alice: error #1 -32600 not-initialized
+        alice: initialize #0
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: result #0 version=2025-11-25
+        alice: subscriptions/listen #2 changes=tools
+            -> alice: error #2 -32601 no-such-method
+        u1: tools/list_changed
+            -> alice: tools/list_changed
+    "#]]);
+}

@@ -9,9 +9,9 @@ fn the_server_is_as_verbose_as_anyone_wants_and_each_hears_what_it_wants() {
     check(expect![[r#"
         u1 serves alice bob
         alice: logging/setLevel #1 level=warning
-            -> u1: logging/setLevel #2 level=warning
-        u1: result #2
+            -> u1: logging/setLevel #2 level=info
             -> alice: result #1
+        u1: result #2
         bob: logging/setLevel #1 level=debug
             -> u1: logging/setLevel #3 level=debug
         u1: result #3
@@ -282,6 +282,8 @@ fn a_legacy_server_is_as_verbose_as_any_modern_request_wants_while_it_is_there()
             ! u1 separates x
         u1: result #4 {"content":[]}
             -> alice: result #2
+            -> u1: logging/setLevel #6 level=warning
+        u1: result #6
         u1: message level=info
         u1: message level=emergency
             -> alice: message level=emergency
@@ -290,13 +292,13 @@ fn a_legacy_server_is_as_verbose_as_any_modern_request_wants_while_it_is_there()
         u1: message level=emergency
         bob opens era=legacy
         bob: tools/call #1 modern tool=x log=error
-            -> u1: logging/setLevel #7 level=error
-            -> u1: tools/call #6
-        u1: result #7
+            -> u1: logging/setLevel #8 level=error
+            -> u1: tools/call #7
+        u1: result #8
         u1: message level=warning
         u1: message level=error
             -> bob: message level=error
-        u1: result #6 {"content":[]}
+        u1: result #7 {"content":[]}
             -> bob: result #1
     "#]]);
 }
@@ -339,5 +341,68 @@ fn who_comes_back_to_what_was_parked_says_anew_what_it_wants_to_hear() {
         u1: message level=info
         u1: message level=error
             -> alice: message level=error
+    "#]]);
+}
+
+#[test]
+fn who_set_no_level_goes_on_hearing_what_another_does_not_want() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: logging/setLevel #1 level=error
+            -> u1: logging/setLevel #2 level=info
+            -> alice: result #1
+        u1: message level=info
+            ! u1 dropped: unclear-log-message
+        bob leaves
+            -> u1: logging/setLevel #3 level=error
+        carol comes
+            -> carol: result #0 version=2025-11-25
+            -> u1: logging/setLevel #4 level=info
+        alice leaves
+    "#]]);
+}
+
+#[test]
+fn who_set_no_level_goes_on_hearing_what_a_modern_request_does_not_want() {
+    check(expect![[r#"
+        u1 serves bob
+        alice opens era=legacy
+        alice: tools/call #1 modern tool=t log=error
+            -> u1: logging/setLevel #3 level=info
+            -> u1: tools/call #2
+        u1: result #3
+        u1: result #2
+            -> alice: result #1
+        bob: tools/call #1 tool=t
+            -> u1: tools/call #4
+        u1: message level=info
+            -> bob: message level=info
+            ! u1 separates t
+        u1: result #4
+            -> bob: result #1
+        alice: tools/call #2 modern tool=t log=debug
+            -> u1: logging/setLevel #6 level=debug
+            -> u1: tools/call #5
+        u1: result #6
+        u1: result #5
+            -> alice: result #2
+            -> u1: logging/setLevel #7 level=info
+        u1: result #7
+        bob leaves
+        alice: tools/call #3 modern tool=t log=error
+            -> u1: logging/setLevel #9 level=error
+            -> u1: tools/call #8
+        u1: result #9
+        carol comes
+            -> carol: result #0 version=2025-11-25
+            -> u1: logging/setLevel #10 level=info
+        u1: result #10
+        carol: tools/call #1 tool=y
+        u1: result #8
+            -> alice: result #3
+            -> u1: tools/call #11
+        u1: message level=info
+            -> carol: message level=info
+            ! u1 separates y
     "#]]);
 }

@@ -21,9 +21,9 @@ fn those_who_had_called_are_warned_and_nobody_else_is() {
         u1: result #4
             -> carol: result #1
         carol: logging/setLevel #2 level=error
-            -> u1: logging/setLevel #5 level=error
-        u1: result #5
+            -> u1: logging/setLevel #5 level=info
             -> carol: result #2
+        u1: result #5
         admin restarts echo
             -> stop u1
         u1 exits code 0
@@ -33,7 +33,7 @@ fn those_who_had_called_are_warned_and_nobody_else_is() {
         show words
         u1: raw {"jsonrpc":"2.0","id":6,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"logging":{}},"serverInfo":{"name":"echo","version":"1"}}}
             -> u1: raw {"jsonrpc":"2.0","method":"notifications/initialized"}
-            -> u1: raw {"jsonrpc":"2.0","id":7,"method":"logging/setLevel","params":{"level":"error"}}
+            -> u1: raw {"jsonrpc":"2.0","id":7,"method":"logging/setLevel","params":{"level":"info"}}
             -> alice: raw {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"warning","logger":"mcpool","data":"`echo` was started again and may have forgotten what earlier calls did"}}
             -> admin: restarted 1
             ! u1 offers less

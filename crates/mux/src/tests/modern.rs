@@ -455,3 +455,35 @@ fn who_comes_to_a_server_that_is_given_up_for_now_is_refused() {
             -> start u1 for bob
     "#]]);
 }
+
+#[test]
+fn a_wish_of_a_legacy_client_that_means_nothing_is_refused_before_a_modern_server_hears_of_it() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: initialize #0
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> alice: result #0 version=2025-11-25
+        alice: logging/setLevel #1 level=loud
+            -> alice: error #1 -32602 bad-parameter
+        alice: raw {"jsonrpc":"2.0","id":2,"method":"logging/setLevel"}
+            -> alice: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"`level` must be `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert` or `emergency`","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        alice: raw {"jsonrpc":"2.0","id":3,"method":"resources/subscribe","params":{}}
+            -> alice: raw {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"`uri` must say which resource it is about","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        alice: raw {"jsonrpc":"2.0","id":4,"method":"resources/unsubscribe","params":{"uri":4}}
+            -> alice: raw {"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"`uri` must say which resource it is about","data":{"source":"mcpool","reason":"bad-parameter","retryable":false}}}
+        alice: resources/subscribe #5 uri=a:1
+            -> alice: error #5 -32601 no-such-method
+        bob opens era=modern server=quiet
+        bob: initialize #0
+            -> start u2 for bob
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets declares=tools
+            -> bob: result #0 version=2025-11-25
+        bob: logging/setLevel #1 level=debug
+            -> bob: error #1 -32601 no-such-method
+    "#]]);
+}

@@ -21,24 +21,25 @@ fn the_guardian_is_left_with_what_the_next_daemon_must_know() {
             -> bob: result #0 version=2025-11-25
             -> record u1 greeted=2025-11-25 sessions=alice,bob
         alice: logging/setLevel #1 level=warning
-            -> u1: logging/setLevel #2 level=warning
-        u1: result #2
+            -> u1: logging/setLevel #2 level=info
             -> alice: result #1
-            -> record u1 greeted=2025-11-25 sessions=alice,bob level=warning
+            -> record u1 greeted=2025-11-25 sessions=alice,bob level=info
+        u1: result #2
         alice: tools/call #2 tool=x
             -> u1: tools/call #3
         u1: sampling/createMessage #"a"
             -> alice: sampling/createMessage #1
-            -> record u1 greeted=2025-11-25 sessions=alice,bob asks="a" level=warning
+            -> record u1 greeted=2025-11-25 sessions=alice,bob asks="a" level=info
             ! u1 separates x
         alice: result #1
             -> u1: result #"a"
-            -> record u1 greeted=2025-11-25 sessions=alice,bob level=warning
+            -> record u1 greeted=2025-11-25 sessions=alice,bob level=info
         u1: ping #5
             -> u1: result #5
         u1: result #3
             -> alice: result #2
         bob leaves
+            -> u1: logging/setLevel #4 level=warning
             -> record u1 greeted=2025-11-25 sessions=alice level=warning
         alice leaves
             -> record u1 greeted=2025-11-25 level=warning
@@ -91,24 +92,26 @@ fn a_process_that_was_greeted_goes_on_and_is_not_greeted_again() {
     check(expect![[r#"
         u1 serves alice bob
         alice: logging/setLevel #1 level=warning
-            -> u1: logging/setLevel #2 level=warning
-        u1: result #2
+            -> u1: logging/setLevel #2 level=info
             -> alice: result #1
+        u1: result #2
         show records
         the daemon dies
-            -> record u1 greeted=2025-11-25 sessions=alice,bob level=warning
+            -> record u1 greeted=2025-11-25 sessions=alice,bob level=info
         alice comes back
         alice: replays kept initialize #0
         alice: replays kept logging/setLevel #1 level=warning
+            -> u1: logging/setLevel #4294967297 level=warning
+            -> record u1 greeted=2025-11-25 sessions=alice,bob level=warning
         alice is replayed
             ! 2 replayed, 0 refused
         carol comes
             -> carol: result #0 version=2025-11-25
-            -> record u1 greeted=2025-11-25 sessions=alice,bob,carol level=warning
+            -> u1: logging/setLevel #4294967298 level=info
+            -> record u1 greeted=2025-11-25 sessions=alice,bob,carol level=info
         carol: tools/call #1 tool=x
-            -> u1: tools/call #4294967297
+            -> u1: tools/call #4294967299
         u1: result #4294967297
-            -> carol: result #1
     "#]]);
 }
 

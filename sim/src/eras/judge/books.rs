@@ -373,6 +373,7 @@ sights! {
     CameBackForOutcome = "came back for an answer",
     CameBackToDeath = "came back to a death",
     AskedOnReturn = "asked again on return",
+    AskedTheSameAgain = "asked the same again",
     /// A handle that was not good.
     HandleUsed = "handle used twice",
     HandleOfAnother = "handle of another",

@@ -392,6 +392,7 @@ impl Judge {
         );
         let asked = find("inputRequests").and_then(|asked| frame.members(&asked.at));
         let mut asks = BTreeMap::new();
+        let mut is_again = false;
         for question in asked.unwrap_or_default() {
             let number = mark_of(question.value).map(|mark| mark.number);
             let server = self.servers.get_mut(&upstream).into_iter();
@@ -405,10 +406,17 @@ impl Judge {
                 ask.put.is_none_or(|put| put == id) && ask.asks.is_for_class(open.request.class),
                 "{id} is asked what another was asked, or what it cannot do: {text}"
             );
-            ask.put = Some(id);
+            ensure!(
+                ask.reply.is_none(),
+                "{id} is asked again what it has answered: {text}"
+            );
+            is_again |= ask.put.replace(id).is_some();
             asks.insert(question.name.to_string(), named.clone());
         }
         ensure!(!asks.is_empty(), "{id} is asked nothing: {text}");
+        if is_again {
+            self.saw(Seen::AskedTheSameAgain);
+        }
         if open.origin != open.request.mark {
             self.saw(Seen::AskedOnReturn);
             for ask in asks.values() {
