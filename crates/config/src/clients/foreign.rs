@@ -32,8 +32,9 @@ const HOLDERS: [&str; 4] = ["mcpServers", "mcp_servers", "servers", "context_ser
 /// Members that say what a server is: only one of them does.
 const MAIN: [&str; 4] = ["command", "url", "httpUrl", "serverUrl"];
 
-/// Members that change how a server starts or is reached, in a way that is not taken over.
-const NOT_TAKEN: [&str; 22] = [
+/// Members that change how a server starts or is reached, or what of it is seen, in a way that is
+/// not taken over.
+const NOT_TAKEN: [&str; 28] = [
     // What it finds in its environment.
     "envFile",
     "env_file",
@@ -59,6 +60,13 @@ const NOT_TAKEN: [&str; 22] = [
     "http_headers_helper",
     "oauth",
     "requestOptions",
+    // Which of its tools its clients see.
+    "disabledTools",
+    "disabled_tools",
+    "enabled_tools",
+    "excludeTools",
+    "includeTools",
+    "tools",
 ];
 
 /// The servers of a file, in its order; `None` if it has no place for any.
@@ -116,8 +124,11 @@ fn server(name: &str, entry: &Node) -> Result<(ServerName, ServerEntry), String>
         return Err("quarantined there, until somebody has looked at it".to_owned());
     }
     let is_on = |node: &Node| !(is_empty(node) || is(node, "false") || is_off(node));
-    let mut not_taken = NOT_TAKEN.iter();
-    if let Some(key) = not_taken.find(|key| entry.get(key).is_some_and(is_on)) {
+    let mut not_taken = NOT_TAKEN.into_iter();
+    if let Some(key) = not_taken.find(|key| {
+        let node = entry.get(key);
+        node.is_some_and(|node| is_on(node) && !(*key == "tools" && is_all(node)))
+    }) {
         return Err(format!(
             "its `{key}` is not taken over, and it would be another server without; `mcpool add \
              {name}` adds it by hand"
@@ -173,6 +184,11 @@ fn is_empty(node: &Node) -> bool {
         Value::Text(text) => text.is_empty(),
         Value::Other(raw) => is_null(raw),
     }
+}
+
+/// Whether it is a list that leaves nothing out, as Copilot has it: `["*"]`.
+fn is_all(node: &Node) -> bool {
+    matches!(&node.value, Value::List(items) if items.iter().any(|item| item.text() == Some("*")))
 }
 
 fn is_null(raw: &str) -> bool {
@@ -377,6 +393,45 @@ mod tests {
                 command = "x"
                 ---
                 "a": env.A is no text
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_server_of_which_not_all_tools_are_seen_does_not_come_in_with_all() {
+        check(
+            r#"{"mcpServers": {
+                "gemini": {"command": "x", "includeTools": ["read"]},
+                "amp": {"url": "https://x.example", "excludeTools": ["write"]},
+                "kiro": {"command": "x", "disabledTools": ["write"]},
+                "copilot": {"command": "x", "tools": ["read"]},
+                "all": {"command": "x", "tools": ["*"], "includeTools": [], "excludeTools": [],
+                    "disabledTools": null},
+                "none": {"command": "x", "disabledTools": ["*"]}
+            }}"#,
+            Grammar::Jsonc,
+            &expect![[r#"
+                [servers.all]
+                command = "x"
+                ---
+                "gemini": its `includeTools` is not taken over, and it would be another server without; `mcpool add gemini` adds it by hand
+                "amp": its `excludeTools` is not taken over, and it would be another server without; `mcpool add amp` adds it by hand
+                "kiro": its `disabledTools` is not taken over, and it would be another server without; `mcpool add kiro` adds it by hand
+                "copilot": its `tools` is not taken over, and it would be another server without; `mcpool add copilot` adds it by hand
+                "none": its `disabledTools` is not taken over, and it would be another server without; `mcpool add none` adds it by hand
+            "#]],
+        );
+        check(
+            "[mcp_servers.a]\ncommand = \"x\"\nenabled_tools = [\"read\"]\n\
+             [mcp_servers.b]\ncommand = \"x\"\ndisabled_tools = [\"write\"]\n\
+             [mcp_servers.c]\ncommand = \"x\"\ndisabled_tools = []\n",
+            Grammar::Toml,
+            &expect![[r#"
+                [servers.c]
+                command = "x"
+                ---
+                "a": its `enabled_tools` is not taken over, and it would be another server without; `mcpool add a` adds it by hand
+                "b": its `disabled_tools` is not taken over, and it would be another server without; `mcpool add b` adds it by hand
             "#]],
         );
     }
