@@ -7,7 +7,7 @@ use std::{
 };
 
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{FAKE_SERVER, Home, finish};
 
@@ -426,7 +426,7 @@ fn a_project_s_file_names_mcpool_by_its_name_and_only_where_it_is_found() {
 #[test]
 fn an_imported_entry_starts_the_server_that_it_was() {
     let home = Home::new();
-    let entry = serde_json::json!({"mcpServers": {"fake": {
+    let entry = json!({"mcpServers": {"fake": {
         "command": FAKE_SERVER, "args": [], "env": {"DECLARED": "1"}
     }}});
     let path = home.keep(".cursor/mcp.json", &entry.to_string());
@@ -504,14 +504,16 @@ fn servers_of_another_system_come_into_the_configuration_and_go_again() {
 
 #[test]
 fn a_configuration_with_secrets_that_come_in_is_read_by_nobody_else() {
-    for (value, mode) in [("ghp_x", 0o600), ("${TOKEN}", 0o644)] {
+    for (member, value, mode) in [
+        ("env", json!({"TOKEN": "ghp_x"}), 0o600),
+        ("env", json!({"TOKEN": "${TOKEN}"}), 0o644),
+        ("args", json!(["--env=TOKEN=ghp_x"]), 0o600),
+    ] {
         let home = Home::new();
         home.configure("# mine\n");
         let config = home.pool().join("config.toml");
         fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
-        let entry = serde_json::json!({"mcpServers": {"memory": {
-            "command": "npx", "env": {"TOKEN": value}
-        }}});
+        let entry = json!({"mcpServers": {"memory": {"command": "npx", member: value}}});
         let file = home.keep("servers.json", &entry.to_string());
         let said = home.done(&["import", "--from", file.to_str().unwrap(), "--apply"]);
         assert_eq!(fs::metadata(&config).unwrap().mode() & 0o777, mode);
