@@ -5,12 +5,17 @@
 //!
 //! **Invariant:** an address names a server that is what the entry was, or none is written.
 
-use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::{Context, bail};
 use config::{Config, HttpAuth, Server, ServerEntry, ServerName, clients::Foreign};
 use daemon::http_addresses;
 use shim::places::Places;
+use tungstenite::http::Uri;
 
 use super::{
     from::{self, Planned},
@@ -45,12 +50,42 @@ impl Addresses {
         ))
     }
 
-    /// Whether a URL is that of a server here.
+    /// Whether a URL is that of a server here, however it is spoken to.
     pub(super) fn have(&self, url: &str) -> bool {
-        let url = url.replacen("http://localhost:", "http://127.0.0.1:", 1);
+        let Ok(uri) = url.parse::<Uri>() else {
+            return false;
+        };
+        let usual_port = match uri.scheme_str() {
+            Some("http" | "ws") => 80,
+            Some("https" | "wss") => 443,
+            Some(_) | None => return false,
+        };
+        let is_path_of_ours = ["/mcp", "/ws"].iter().any(|folder| {
+            let below = uri.path().strip_prefix(folder);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        });
+        let port = uri.port_u16().unwrap_or(usual_port);
+        let host = uri.host().unwrap_or_default();
         let mut addresses = self.0.iter();
-        addresses.any(|address| url.starts_with(&format!("http://{address}/mcp/")))
+        is_path_of_ours
+            && addresses.any(|address| address.port() == port && leads_to(host, address.ip()))
     }
+}
+
+/// Whether a host of a URL leads to who listens at this address of this machine.
+fn leads_to(host: &str, listens: IpAddr) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let is_here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    if host.eq_ignore_ascii_case("localhost") {
+        return is_here(listens);
+    }
+    let Ok(address) = host.parse::<IpAddr>() else {
+        return false;
+    };
+    address == listens
+        // Who calls the unspecified address calls this machine.
+        || address.is_unspecified() && is_here(listens)
+        || listens.is_unspecified() && address.is_loopback()
 }
 
 impl Http {
@@ -192,5 +227,48 @@ mod tests {
     fn a_path_is_one_word_of_an_address() {
         assert_eq!(encoded("/home/a_b/x-1.0~"), "/home/a_b/x-1.0~");
         assert_eq!(encoded("/a b/ü&c?"), "/a%20b/%C3%BC%26c%3F");
+    }
+
+    #[test]
+    fn an_address_of_ours_is_known_however_it_is_written() {
+        let is_ours =
+            |listens: &str, url: &str| Addresses(vec![listens.parse().unwrap()]).have(url);
+        for (listens, url) in [
+            ("127.0.0.1:7001", "http://127.0.0.1:7001/mcp/a"),
+            ("127.0.0.1:7001", "http://LOCALHOST:7001/mcp/a?workspace=/x"),
+            ("127.0.0.1:9999", "http://127.0.0.1:9999/mcp"),
+            (
+                "127.0.0.1:9999",
+                "http://127.0.0.1:9999/mcp?repo=${workspace}",
+            ),
+            ("127.0.0.1:7001", "ws://127.0.0.1:7001/ws/a"),
+            ("127.0.0.1:7001", "ws://localhost:7001/mcp/a"),
+            ("127.0.0.1:443", "https://localhost/mcp/a"),
+            ("127.0.0.1:443", "wss://localhost/ws"),
+            ("127.0.0.1:80", "http://me:pw@localhost/mcp/"),
+            ("0.0.0.0:7001", "http://127.0.0.1:7001/mcp/a"),
+            ("0.0.0.0:7001", "http://localhost:7001/mcp/a"),
+            ("[::]:7001", "http://127.0.0.2:7001/mcp/a"),
+            ("[::1]:7001", "http://localhost:7001/mcp/a"),
+            ("[::1]:7001", "http://[0:0::1]:7001/mcp/a"),
+            ("127.0.0.1:7001", "http://0.0.0.0:7001/mcp/a"),
+            ("192.0.2.1:7001", "https://192.0.2.1:7001/mcp/a"),
+        ] {
+            assert!(is_ours(listens, url), "{listens}: {url}");
+        }
+        for (listens, url) in [
+            ("127.0.0.1:7001", "http://127.0.0.1:7002/mcp/a"),
+            ("127.0.0.1:7001", "http://127.0.0.2:7001/mcp/a"),
+            ("127.0.0.1:7001", "http://127.0.0.1:7001/other"),
+            ("127.0.0.1:7001", "http://127.0.0.1:7001/mcpool"),
+            ("127.0.0.1:443", "http://127.0.0.1/mcp/a"),
+            ("192.0.2.1:7001", "http://localhost:7001/mcp/a"),
+            ("0.0.0.0:7001", "http://x.example:7001/mcp/a"),
+            ("0.0.0.0:7001", "http://192.0.2.1:7001/mcp/a"),
+            ("127.0.0.1:7001", "ftp://127.0.0.1:7001/mcp/a"),
+            ("127.0.0.1:7001", "127.0.0.1:7001/mcp/a"),
+        ] {
+            assert!(!is_ours(listens, url), "{listens}: {url}");
+        }
     }
 }

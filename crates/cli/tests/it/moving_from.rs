@@ -186,6 +186,8 @@ fn what_goes_through_mcpool_already_is_not_taken_for_a_server() {
         "line": {"command": "mcpool", "args": ["--home", "/x", "connect", "--", "npx"]},
         "address": {"url": "http://127.0.0.1:7001/mcp/address"},
         "host": {"url": "http://localhost:7001/mcp/host?workspace=/x"},
+        "socket": {"url": "ws://127.0.0.1:7001/ws/socket"},
+        "only": {"url": "http://127.0.0.1:7001/mcp"},
         "other": {"url": "http://localhost:7002/mcp/other"}
     }}"#;
     let servers = home.keep(".cursor/mcp.json", text);
@@ -194,7 +196,7 @@ fn what_goes_through_mcpool_already_is_not_taken_for_a_server() {
     let said: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(said["servers"], json!(["other"]), "{said}");
     let left = said["left"].as_array().unwrap();
-    assert_eq!(left.len(), 4, "{said}");
+    assert_eq!(left.len(), 6, "{said}");
     for server in left {
         assert_eq!(server["reason"], "it goes through mcpool already");
     }
