@@ -185,6 +185,7 @@ pub(crate) fn plan(
 ) -> anyhow::Result<Planned> {
     let read = source.files(machine)?;
     let mut found: Vec<Foreign> = Vec::new();
+    let mut without: Vec<String> = Vec::new();
     for path in &read {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -192,15 +193,19 @@ pub(crate) fn plan(
         if *source == Source::CodeIntelligence {
             found.push(code_intelligence(&text).with_context(unparsed)?);
         } else {
-            let servers = clients::foreign(&text, grammar(path)).with_context(unparsed)?;
-            found.extend(servers.with_context(|| {
-                format!(
-                    "{} has no servers: neither `mcpServers` nor a profile with a `url` is in it; \
-                     the file of a client is for `mcpool import --client CLIENT`",
-                    path.display()
-                )
-            })?);
+            match clients::foreign(&text, grammar(path)).with_context(unparsed)? {
+                Some(servers) => found.extend(servers),
+                None => without.push(path.display().to_string()),
+            }
         }
+    }
+    // Of several files, one may be for something else.
+    if !without.is_empty() && without.len() == read.len() {
+        bail!(
+            "{} has no servers: neither `mcpServers` nor a profile with a `url` is in it; the file \
+             of a client is for `mcpool import --client CLIENT`",
+            without.join(", ")
+        );
     }
     if *source == Source::CodeIntelligence && read.is_empty() {
         found.push(code_intelligence("")?);

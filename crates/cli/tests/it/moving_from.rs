@@ -82,6 +82,24 @@ fn each_other_system_is_found_where_it_keeps_its_servers() {
 }
 
 #[test]
+fn a_file_of_mcp_proxy_without_a_profile_keeps_none_of_the_others_out() {
+    let home = Home::new();
+    let folder = ".punt-labs/mcp-proxy";
+    home.keep(&format!("{folder}/a.toml"), "[a]\nlevel = \"debug\"\n");
+    let ran = home.run(&["import", "--from", "mcp-proxy", "--apply"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("a.toml has no servers"), "{ran:?}");
+
+    home.keep(
+        &format!("{folder}/b.toml"),
+        "[b]\nurl = \"ws://localhost:8420/mcp\"\n",
+    );
+    home.done(&["import", "--from", "mcp-proxy", "--apply"]);
+    let config = fs::read_to_string(home.pool().join("config.toml")).unwrap();
+    assert_eq!(config, "[servers.b]\nurl = \"ws://localhost:8420/mcp\"\n");
+}
+
+#[test]
 fn a_server_that_is_rewritten_since_stays_and_that_is_said() {
     let home = Home::new();
     let servers = r#"{"servers": {"a": {"command": "npx"}, "b": {"command": "uvx"}}}"#;
