@@ -98,15 +98,13 @@ fn veiled_option(word: &str) -> Option<String> {
 /// An option and what stands behind it as if it stood alone: `--env=TOKEN=ghp_1`.
 fn veiled_behind_option(word: &str) -> Option<String> {
     let (option, rest) = word.split_once('=')?;
+    if HEADER_OPTIONS.contains(&option) {
+        return Some(format!("{option}={}", value(rest)));
+    }
     let is_option = option.starts_with('-') && option.chars().all(is_part_of_name);
-    is_option.then(|| {
-        let shown = if HEADER_OPTIONS.contains(&option) {
-            value(rest)
-        } else {
-            veiled_word(rest)
-        };
-        format!("{option}={shown}")
-    })
+    // As in `--host=a;password=b`.
+    let is_name_in_list = is_list_of_names(word) && !is_list_of_names(rest);
+    (is_option && !is_name_in_list).then(|| format!("{option}={}", veiled_word(rest)))
 }
 
 /// Whether a word is a number, a path, a package with its scope or another option.
