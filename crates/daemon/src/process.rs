@@ -51,7 +51,7 @@ pub(crate) const HURRY: Patience = Patience {
 };
 
 /// Why there is no upgrade while there are such servers.
-pub(crate) const ELSEWHERE: &str = "servers are connected over WebSocket, and an upgrade cannot hand them over; try again when their sessions have ended";
+pub(crate) const ELSEWHERE: &str = "servers are connected over WebSocket, or the HTTP and SSE of 2024-11-05, and an upgrade cannot hand them over; try again when their sessions have ended";
 
 /// How long the output of a process that has ended may be held open by somebody else.
 pub(crate) const OUTPUT_PATIENCE: Duration = Duration::from_millis(200);

@@ -10,6 +10,7 @@
 mod connect;
 mod ends;
 mod http;
+mod pinned;
 mod rest;
 mod sse;
 mod standing;
@@ -249,7 +250,10 @@ async fn converse(
             }
             http::converse(job, (connector, begin), ear, voice, wanted).await
         }
-        Ok((connector, None)) => ws::converse(job, connector, ear, voice, wanted).await,
+        Ok((connector, None)) => {
+            job.standing.bind();
+            ws::converse(job, connector, ear, voice, wanted).await
+        }
     }
 }
 

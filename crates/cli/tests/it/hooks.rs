@@ -477,6 +477,8 @@ fn agents_whose_hooks_can_post_need_no_process() {
         ("Stop?server=nobody&tool=echo", 404, "nobody"),
         ("Stop?server=fake", 400, "`tool`"),
         ("St.op?server=fake&tool=echo", 400, "name of an event"),
+        ("Stop?server=fake&tool=echo&agr=text=x", 400, "`agr`"),
+        ("Stop?server=fake&tool=echo&tool=fail", 400, "`tool`"),
     ] {
         let failed = hooks(&web, line).post(&event);
         assert_eq!(failed.status, status, "{line}");
@@ -491,6 +493,30 @@ fn agents_whose_hooks_can_post_need_no_process() {
     let told = hooks(&web, mirrored).post(&event);
     let context = &told.json()["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "hello");
+}
+
+#[test]
+fn a_hook_that_is_posted_waits_for_its_time_and_the_tool_hears_that_nobody_does_any_more() {
+    let home = Home::new();
+    let record = home.file("record");
+    let web = home.web(&["--record", &record]);
+    let late = |seconds: &str| {
+        let line = format!("PreToolUse?server=fake&tool=hang&timeout={seconds}");
+        let late = hooks(&web, &line).post(&json!({}));
+        assert_eq!(late.status, 504);
+        let said = late.json();
+        let words = said["error"]["message"].as_str().unwrap();
+        assert!(words.contains("`timeout`"), "{said}");
+    };
+    late("0.5");
+    home.noted("record", "cancelled");
+    // It goes on waiting behind an upgrade, and for no longer.
+    thread::scope(|all| {
+        all.spawn(|| late("3"));
+        crate::support::until("the call", || home.upstream()["in_flight"] == 1);
+        home.done(&["upgrade"]);
+    });
+    crate::support::until("its end", || home.count("record", "cancelled") == 2);
 }
 
 #[test]
@@ -523,7 +549,8 @@ fn a_hook_that_was_posted_before_an_upgrade_is_answered_behind_it() {
     let home = Home::new();
     let web = home.web(&[]);
     let until = home.file("go");
-    let line = format!("SessionStart?server=fake&tool=slow&arg=text=late&arg=until={until}");
+    let line =
+        format!("SessionStart?server=fake&tool=slow&arg=text=late&arg=until={until}&timeout=60");
     let web = hooks(&web, &line);
     let posted = thread::spawn(move || web.post(&json!({})).json());
     crate::support::until("the call", || home.upstream()["in_flight"] == 1);

@@ -1,6 +1,12 @@
 //! Clients over HTTP that do not do what they should: that do not read, go away early, or say too much.
 
-use std::{fs, io::BufReader, net::Shutdown, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{BufReader, ErrorKind, Write},
+    net::{Shutdown, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use serde_json::json;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -31,6 +37,34 @@ fn who_only_asks_whether_we_live_stays_a_stranger_and_makes_room_for_others() {
     assert!(first.starts_with("HTTP/1.1 200 OK"), "{first}");
     let last = strangers.pop().unwrap();
     assert_eq!(last.response().0.status, 200);
+}
+
+#[test]
+fn heads_that_come_byte_by_byte_hold_nobody_up_and_few_of_them_stay() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let beginning = format!(
+        "GET /health HTTP/1.1\r\nHost: {}\r\nX-Slow: ",
+        web.address()
+    );
+    let slow = (0..100).map(|_| {
+        let mut stream = TcpStream::connect(web.address()).unwrap();
+        stream.write_all(beginning.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream
+    });
+    let mut slow: Vec<TcpStream> = slow.collect();
+    let mut session = web.session();
+    session.result("echo", json!({}));
+    until("most of them to be sent away", || {
+        slow.retain_mut(|stream| {
+            let said = stream.write(b"x");
+            let heard = stream.peek(&mut [0]).map_err(|error| error.kind());
+            said.is_ok() && heard == Err(ErrorKind::WouldBlock)
+        });
+        slow.len() <= 32
+    });
+    session.result("echo", json!({}));
 }
 
 #[test]

@@ -36,6 +36,15 @@ fn at_an_address_of_a_server_its_name_is_not_needed() {
         (several.0, several.2.as_str()),
         (404, "not-the-only-server")
     );
+    let mut talk = Web::at(usual, "/ws").kept_open();
+    talk.write(&format!(
+        "GET /ws HTTP/1.1\r\nHost: {usual}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: mcp\r\n\r\n"
+    ));
+    let refused = talk.response().0.json();
+    let words = refused["error"]["message"].as_str().unwrap();
+    assert!(words.contains("or `/ws/NAME` for a WebSocket"), "{refused}");
     let mut at_own = Web::at(own, "/mcp").session();
     at_own.result("echo", json!({}));
     Web::at(own, "/mcp/first")

@@ -206,7 +206,9 @@ fn where_a_session_is_named_is_as_the_user_says() {
     let remote = RemoteSocket::start(true);
     let url = format!("ws://{}/ws", remote.address());
     let home = home_with(&url, "session_key_param = 'conversation'");
-    home.configured("there").text("echo", json!({"text": "x"}));
+    let mut client = home.configured("there");
+    client.text("echo", json!({"text": "x"}));
+    is_not_handed_over(&home);
     let asked = remote.asked();
     let (path, _protocol) = asked.last().unwrap();
     assert!(path.starts_with("/ws?conversation="), "{path}");
@@ -371,6 +373,17 @@ fn a_server_of_the_first_version_is_spoken_to_as_it_was_then() {
         "{posts:?}"
     );
     assert_eq!(remote.count("DELETE"), 0);
+    is_not_handed_over(&home);
+    client.close();
+    until("an upgrade", || home.run(&["upgrade"]).code == Some(0));
+}
+
+/// There is no upgrade as long as there is a session, and that is said.
+fn is_not_handed_over(home: &Home) {
+    let ran = home.run(&["upgrade"]);
+    assert_ne!(ran.code, Some(0));
+    let why = "WebSocket, or the HTTP and SSE of 2024-11-05, and an upgrade cannot hand them over; try again when their sessions have ended";
+    assert!(ran.stderr.contains(why), "{}", ran.stderr);
 }
 
 #[test]

@@ -92,6 +92,10 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 
+/// How many may have connected that are not let in yet. Whoever comes beside them at an address comes again a second
+/// later.
+const BACKLOG: i32 = 1024;
+
 /// How often it is looked whether another token counts.
 const TOKEN_LOOK: Duration = Duration::from_secs(5);
 
@@ -145,7 +149,7 @@ impl Front {
             sessions,
             connections: Arc::new(Semaphore::new(connections)),
             connections_max: connections,
-            strangers: Strangers::default(),
+            strangers: Strangers::of(connections),
             loose,
             pause: Pause::default(),
             looks: Arc::new(Semaphore::new(hook::LOOKS_MAX)),
@@ -301,11 +305,11 @@ impl Arrived {
         };
         let accepted = tokio::select! {
             biased;
-            () = stranger.has_to_go() => return None,
             // Nobody can go on with half a handshake, so it holds nothing up.
             _order = busy.orders().come() => return None,
             // In a box, as a connection would have room for it until its end.
             accepted = Box::pin(acceptor.accept(stream)) => accepted,
+            () = stranger.has_to_go() => return None,
         };
         match accepted {
             Ok(stream) => Some(Comer::Secure(stream)),
@@ -496,10 +500,14 @@ async fn attend(
                 return Poll::Ready(Err(order));
             }
         }
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+            return Poll::Ready(Ok(ended));
+        }
+        // With what has come by now it may be a stranger no longer.
         if !busy.has_passed() && has_to_go.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(Order::End));
         }
-        Pin::new(&mut connection).poll(context).map(Ok)
+        Poll::Pending
     });
     match attended.await {
         Ok(ended) => {

@@ -8,7 +8,7 @@ use sys::handed;
 use wire::Frame;
 
 use super::{
-    Ending, Process,
+    ELSEWHERE, Ending, Process,
     pipes::{self, Pipes},
 };
 use crate::{
@@ -87,7 +87,7 @@ impl Remote {
         &'a self,
         handed: &mut Handed<'a>,
     ) -> Result<FrozenRemote, &'static str> {
-        let resumable = self.standing.resumable().ok_or(UNDER_WAY)?;
+        let resumable = self.standing.resumable().ok_or(self.why_not())?;
         let ends = self.held.as_ref().map(|ends| {
             let ends = [ends.input.as_fd(), ends.output.as_fd(), ends.errors.as_fd()];
             ends.map(|fd| handed.over(fd))
@@ -97,6 +97,15 @@ impl Remote {
             ends: ends.unwrap_or([NOWHERE; 3]),
             resumable,
         })
+    }
+
+    /// Why another program cannot go on with it now.
+    fn why_not(&self) -> &'static str {
+        if self.standing.is_bound() {
+            ELSEWHERE
+        } else {
+            UNDER_WAY
+        }
     }
 
     /// Goes on with one that the program before us had.
@@ -186,8 +195,11 @@ impl Process {
     /// Why there can be no upgrade now because of it.
     pub(crate) fn what_is_under_way(&self) -> Option<&'static str> {
         let remote = self.remote.as_ref()?;
-        let is_still = !self.closing && remote.standing.resumable().is_some();
-        (!is_still).then_some(UNDER_WAY)
+        if self.closing {
+            return Some(UNDER_WAY);
+        }
+        let is_still = remote.standing.resumable().is_some();
+        (!is_still).then(|| remote.why_not())
     }
 
     /// Whether it runs elsewhere, and its connection is all that there is of it.

@@ -21,13 +21,17 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+        self, CertificateError, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore,
+        StreamOwned, WantsVerifier,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
 };
 
-use super::target::{Place, Target};
+use super::{
+    pinned::{Pinned, is_of_authority},
+    target::{Place, Target},
+};
 use crate::tasks;
 
 /// How long it may take until a way is open.
@@ -238,8 +242,10 @@ fn platform() -> Result<Arc<ClientConfig>, String> {
         let what = "this system trusts no certificates that could be read (SSL_CERT_FILE says where they are); `ca_cert` names others";
         return Err(what.to_owned());
     }
-    let config = trusting(roots)?;
-    Ok(Arc::clone(PLATFORM.get_or_init(|| config)))
+    let config = checking()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::clone(PLATFORM.get_or_init(|| Arc::new(config))))
 }
 
 /// Trusts those in a file, and nobody else.
@@ -247,30 +253,35 @@ fn pinned(file: &Path) -> Result<Arc<ClientConfig>, String> {
     let bad = |what: String| format!("ca_cert {}: {what}", file.display());
     let certificates =
         CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| bad(error.to_string()))?;
-    }
-    if roots.is_empty() {
+    let certificates: Vec<CertificateDer<'static>> = certificates
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(error.to_string()))?;
+    if certificates.is_empty() {
         return Err(bad("there is no certificate in it".to_owned()));
     }
-    trusting(roots)
+    let pinned = Pinned::of(certificates).map_err(bad)?;
+    let config = checking()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(pinned))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
-fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+/// One that says next with what servers are checked.
+fn checking() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    Ok(Arc::new(config))
+        .map_err(|error| error.to_string())
 }
 
 /// What is wrong with a certificate, or with what is there in the place of one.
 fn tls_words(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    if cause.is_some_and(is_of_authority) {
+        let what =
+            "TLS: the server's certificate is one of an authority, as `openssl req -x509` makes it";
+        return format!("{what}; if it is your own, name the file that holds it in `ca_cert`");
+    }
     let hint = match cause {
         Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "; if it is from an authority of your own, name that in `ca_cert`"
@@ -297,7 +308,7 @@ fn words(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
@@ -320,10 +331,7 @@ mod tests {
     }
 
     /// A server that has this certificate, and echoes; its port.
-    async fn serves(issuer: &Issuer<'_, KeyPair>, name: &str) -> u16 {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = certificate.signed_by(&key, issuer).unwrap();
+    async fn serves(certificate: &Certificate, key: &KeyPair) -> u16 {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -361,7 +369,10 @@ mod tests {
         let (file, other_file) = (folder.path().join("ca"), folder.path().join("other"));
         std::fs::write(&file, pem).unwrap();
         std::fs::write(&other_file, other_pem).unwrap();
-        let port = serves(&issuer, "localhost").await;
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, &issuer).unwrap();
+        let port = serves(&certificate, &key).await;
         let connect = async |host: &str, file: Option<&PathBuf>| {
             let target = Target::parse(&format!("https://{host}:{port}/")).unwrap();
             let connector = Connector::to(target, file.cloned()).await?;
@@ -392,6 +403,32 @@ mod tests {
                 "{refused}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_may_have_the_certificate_of_the_file_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other_file) = (folder.path().join("own"), folder.path().join("other"));
+        // As `openssl req -x509` makes it.
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(&file, certificate.pem()).unwrap();
+        std::fs::write(&other_file, authority("other").1).unwrap();
+        let port = serves(&certificate, &key).await;
+        let connect = async |file: &PathBuf| {
+            let target = Target::parse(&format!("https://localhost:{port}/")).unwrap();
+            let connector = Connector::to(target, Some(file.clone())).await?;
+            let connected = connector.connect().await;
+            connected.map(|_| ()).map_err(String::from)
+        };
+        assert_eq!(connect(&file).await, Ok(()));
+        let refused = connect(&other_file).await.unwrap_err();
+        assert!(
+            refused.contains("one of an authority") && refused.contains("`ca_cert`"),
+            "{refused}"
+        );
     }
 
     #[test]

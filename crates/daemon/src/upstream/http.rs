@@ -503,6 +503,7 @@ impl Conversation {
                 talk.path = path;
                 self.talk = Arc::new(talk);
                 self.is_old = true;
+                self.talk.standing.bind();
                 self.stage = Stage::Greeted;
                 let (talk, news) = (Arc::clone(&self.talk), self.news.clone());
                 self.listener = Some(Task::spawn("remote listener", async move {

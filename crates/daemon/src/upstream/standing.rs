@@ -8,7 +8,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub(crate) struct Resumable {
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     busy: Arc<AtomicUsize>,
+    /// Whether it hangs on its connection for as long as it lasts.
+    is_bound: Arc<AtomicBool>,
     settled: Arc<watch::Sender<Option<Resumable>>>,
 }
 
@@ -45,6 +47,7 @@ impl Default for Standing {
     fn default() -> Self {
         Standing {
             busy: Arc::default(),
+            is_bound: Arc::default(),
             settled: Arc::new(watch::Sender::new(None)),
         }
     }
@@ -60,6 +63,16 @@ impl Standing {
     /// From now on this is enough to go on with, whenever nothing is under way.
     pub(super) fn settle(&self, resumable: Resumable) {
         self.settled.send_replace(Some(resumable));
+    }
+
+    /// It hangs on its connection for as long as it lasts: nobody will ever go on with it.
+    pub(super) fn bind(&self) {
+        self.is_bound.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.is_bound.load(Ordering::Relaxed)
     }
 
     /// From now on nobody can go on with it.

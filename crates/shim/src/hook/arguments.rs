@@ -70,10 +70,13 @@ const OPTIONS: [&str; 11] = [
 ];
 
 /// How long all of it may take, unless somebody says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than an agent ever waits.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+/// What such a time is.
+pub const TIMES: &str = "seconds, more than 0, as 0.5 or 5";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -309,7 +312,12 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
             }
             Some("--timeout") => {
                 let written = self.text("--timeout", inline)?;
-                self.said.timeout = Some(timeout(written)?);
+                let timeout = timeout(&written).ok_or(UsageError::BadValue {
+                    option: "--timeout",
+                    value: written,
+                    expected: TIMES,
+                })?;
+                self.said.timeout = Some(timeout);
             }
             // What it says was read before.
             Some("--on-failure") => {
@@ -416,16 +424,11 @@ impl Said {
     }
 }
 
-/// Seconds, as 0.5 or 5.
-fn timeout(written: String) -> Result<Duration, UsageError> {
-    let seconds = written.parse().ok();
-    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.filter(|time| !time.is_zero() && *time <= TIMEOUT_MAX)
-        .ok_or(UsageError::BadValue {
-            option: "--timeout",
-            value: written,
-            expected: "seconds, more than 0, as 0.5 or 5",
-        })
+/// How long somebody waits, written in seconds as 0.5 or 5; `None` if that is no time, or more than an agent ever
+/// waits.
+pub fn timeout(written: &str) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(written.parse().ok()?).ok()?;
+    (!time.is_zero() && time <= TIMEOUT_MAX).then_some(time)
 }
 
 #[cfg(test)]

@@ -186,8 +186,18 @@ async fn post_hook(
         caller,
         key: None,
     };
-    let (bytes, _share) = errand.read(head, body).await?;
-    hook::answer((front, busy), hook, (errand.place, caller), &bytes).await
+    let waits = hook.waits();
+    let answered = waits.in_time(async {
+        let (bytes, _share) = errand.read(head, body).await?;
+        hook::answer(
+            (front, busy),
+            (hook, &waits),
+            (errand.place, caller),
+            &bytes,
+        )
+        .await
+    });
+    answered.await.unwrap_or_else(Ok)
 }
 
 /// What a request is about.
@@ -392,11 +402,7 @@ async fn next_frame(
             return Poll::Ready(Some(Err(HttpFault::TooSlow)));
         }
         next.map(|frame| {
-            frame.map(|frame| {
-                frame.map_err(|_| HttpFault::BadRequest {
-                    what: "the body is cut off",
-                })
-            })
+            frame.map(|frame| frame.map_err(|_| HttpFault::bad_request("the body is cut off")))
         })
     })
     .await
@@ -484,9 +490,8 @@ fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
 /// The key of the session that a request is for, of a version that has sessions.
 fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
     check_version(headers)?;
-    let key = only(headers, &SESSION_ID).map_err(|_several| HttpFault::BadRequest {
-        what: "there is more than one session id",
-    })?;
+    let key = only(headers, &SESSION_ID)
+        .map_err(|_several| HttpFault::bad_request("there is more than one session id"))?;
     let Some(key) = key else {
         return Ok(None);
     };

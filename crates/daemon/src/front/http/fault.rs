@@ -1,6 +1,6 @@
 //! What is said over HTTP to what does not even become a message of a session. Words live here alone.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use hyper::StatusCode;
 use serde_json::json;
@@ -47,7 +47,7 @@ pub(crate) enum HttpFault {
     /// Something of the URL or of the headers cannot be understood.
     BadRequest {
         /// What.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
     /// The request is none that begins a session, and names none.
     NoSession,
@@ -75,6 +75,11 @@ pub(crate) enum HttpFault {
 }
 
 impl HttpFault {
+    /// This of the URL or of the headers cannot be understood.
+    pub(super) fn bad_request(what: impl Into<Cow<'static, str>>) -> Self {
+        HttpFault::BadRequest { what: what.into() }
+    }
+
     /// A stable word for programs. Never change one; add another.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -212,16 +217,20 @@ impl fmt::Display for HttpFault {
                 "it is not clear who asks: send `Authorization: Bearer` and the token of the file \
                  `http-token` in mcpool's state folder",
             ),
-            HttpFault::NoSuchPath => {
-                f.write_str("there is nothing here; servers are at `/mcp/NAME`")
-            }
+            HttpFault::NoSuchPath => f.write_str(
+                "there is nothing here; servers are at `/mcp/NAME`, or `/ws/NAME` for a WebSocket",
+            ),
             HttpFault::NotTheOnlyServer { names } if names.is_empty() => {
                 f.write_str("no server is configured; `mcpool add` adds one")
             }
             HttpFault::NotTheOnlyServer { names } => {
                 let paths: Vec<String> =
                     names.iter().map(|name| format!("`/mcp/{name}`")).collect();
-                write!(f, "there are several servers: {}", paths.join(", "))
+                let paths = paths.join(", ");
+                write!(
+                    f,
+                    "there are several servers: {paths}, or `/ws/NAME` for a WebSocket"
+                )
             }
             HttpFault::NoSuchMethod { allowed } => {
                 write!(

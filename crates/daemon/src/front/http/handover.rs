@@ -458,14 +458,15 @@ async fn finish_round(
     chunks: TubeEnd<Chunk>,
 ) -> io::Result<()> {
     let (attendance, presence) = Attendance::of(round.session, front.inbox.clone());
-    busy.is_round(round.again(presence));
+    let again = round.again(presence);
+    busy.is_round(again.clone());
     let body = if round.streams {
         busy.is_at(Stage::Streams);
         reply::events(Events::of_request(None, chunks, attendance)).into_body()
     } else {
         let response = tokio::select! {
             biased;
-            response = modern::respond_again(chunks, attendance, &round, busy) => response,
+            response = modern::respond_again(chunks, attendance, &again, busy) => response,
             gone = has_gone(stream) => return Err(gone),
         };
         write_head(stream, busy, response).await?

@@ -6,21 +6,24 @@
 //! **Invariant:** a success is what the tool tells the agent, and nothing else is one: agents that are to be
 //! blocked by a failure see it by the status.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::{Response, StatusCode, Uri};
 use serde_json::json;
 use shim::{
-    hook::tool::{Argument, ToolCall, is_event_name, told},
+    hook::{
+        arguments::{TIMEOUT, TIMES, timeout},
+        tool::{Argument, ToolCall, is_event_name, told},
+    },
     workspace,
 };
-use tokio::time;
+use tokio::time::{self, Instant};
 use wire::{Frame, Json, Outgoing};
 
 use super::{
     Caller, Front, HttpFault, Place,
     modern::{self, Request},
-    place::decoded,
+    place::{self, decoded},
     presence::Attendance,
     reply::{self, Reply},
     timed::{Busy, Stage},
@@ -41,30 +44,54 @@ pub(super) const LOOKS_MAX: usize = 8;
 pub(super) struct Hook {
     event: Arc<str>,
     call: ToolCall,
+    timeout: Duration,
+}
+
+/// An agent's hook that waits for what it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Waits {
+    pub(super) event: Arc<str>,
+    until: Instant,
 }
 
 impl Hook {
     /// Reads the name behind `/hook/` and the query.
     pub(super) fn of(event: &str, uri: &Uri) -> Result<Self, HttpFault> {
-        let bad = |what| HttpFault::BadRequest { what };
+        let bad = |what: &'static str| HttpFault::bad_request(what);
         if !is_event_name(event) {
             return Err(bad("this cannot be the name of an event"));
         }
-        let mut call = ToolCall::default();
-        for pair in uri.query().unwrap_or_default().split('&') {
+        let (mut call, mut patience) = (ToolCall::default(), TIMEOUT);
+        let mut before = BTreeSet::new();
+        let pairs = uri.query().unwrap_or_default().split('&');
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !["server", "tool", "arg"].contains(&name) {
-                continue;
+            if name != "arg" && !before.insert(name) {
+                let why = format!("`{name}` stands twice in the query");
+                return Err(HttpFault::bad_request(why));
             }
             let value = decoded(value).ok_or(bad("a part of the query is no text"))?;
             match name {
                 "server" => call.server = value,
                 "tool" => call.tool = value,
-                _argument => {
+                "arg" => {
                     let argument = Argument::parse(&value);
                     let why =
                         "each `arg` must be NAME=VALUE, and each `${` in it has a path and a `}`";
                     call.arguments.push(argument.map_err(|_| bad(why))?);
+                }
+                "timeout" => {
+                    let why = || HttpFault::bad_request(format!("`timeout` must be {TIMES}"));
+                    patience = timeout(&value).ok_or_else(why)?;
+                }
+                // They are read elsewhere.
+                name if place::KEYS.contains(&name) => {}
+                unknown => {
+                    let why = format!(
+                        "`{unknown}` in the query is not known here: there are `server`, `tool`, \
+                         `arg`, `timeout` and `workspace`"
+                    );
+                    return Err(HttpFault::bad_request(why));
                 }
             }
         }
@@ -74,18 +101,51 @@ impl Hook {
         Ok(Hook {
             event: event.into(),
             call,
+            timeout: patience,
         })
+    }
+
+    /// The agent waits from now on.
+    pub(super) fn waits(&self) -> Waits {
+        Waits::of(Arc::clone(&self.event), self.timeout)
+    }
+}
+
+impl Waits {
+    /// One that waits for so long from now on.
+    pub(super) fn of(event: Arc<str>, time: Duration) -> Self {
+        Waits {
+            event,
+            until: Instant::now() + time,
+        }
+    }
+
+    /// How long it waits still.
+    pub(super) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// What comes of it, or, if that is not in time, what is said of that. Whoever was asked hears that nobody waits.
+    pub(super) async fn in_time<T>(
+        &self,
+        what: impl Future<Output = T>,
+    ) -> Result<T, Response<Reply>> {
+        let late = |_| {
+            let why = "no answer in time: `timeout` in the query says for how many seconds to wait";
+            failed(StatusCode::GATEWAY_TIMEOUT, why)
+        };
+        time::timeout_at(self.until, what).await.map_err(late)
     }
 }
 
 /// Answers an event that was posted to this place.
 pub(super) async fn answer(
     (front, busy): (&Front, &Busy),
-    hook: Hook,
+    (hook, waits): (Hook, &Waits),
     (mut place, caller): (Place, Caller),
     event: &[u8],
 ) -> Result<Response<Reply>, HttpFault> {
-    let bad = |what| HttpFault::BadRequest { what };
+    let bad = |what: &'static str| HttpFault::bad_request(what);
     let text = str::from_utf8(event).map_err(|_| bad("the event is not UTF-8"))?;
     let event = Json::parse(text).filter(|event| event.is_object());
     let event = event.ok_or(bad("the event is no JSON object"))?;
@@ -104,7 +164,7 @@ pub(super) async fn answer(
         bytes,
         share: Some(share),
         headers: None,
-        hook: Some(Arc::clone(&hook.event)),
+        hook: Some(waits.clone()),
     };
     let (chunks, attendance) = modern::begin((front, busy), (place, caller), request).await?;
     Ok(respond(&hook.event, chunks, attendance, busy).await)
@@ -141,14 +201,14 @@ fn of_answer(event: &str, answer: &Outgoing) -> Response<Reply> {
             let said = said.unwrap_or_else(|| "{}".to_owned());
             reply::json(StatusCode::OK, &said.into())
         }
-        Some(Err(why)) => failed(&why),
-        None => failed("the server's answer is no JSON"),
+        Some(Err(why)) => failed(StatusCode::BAD_GATEWAY, &why),
+        None => failed(StatusCode::BAD_GATEWAY, "the server's answer is no JSON"),
     }
 }
 
-fn failed(why: &str) -> Response<Reply> {
+fn failed(status: StatusCode, why: &str) -> Response<Reply> {
     let words = json!({"error": {"message": why}});
-    reply::json(StatusCode::BAD_GATEWAY, &words.to_string().into())
+    reply::json(status, &words.to_string().into())
 }
 
 /// The workspace in which the agent says that it is. The folder may be on a disk that does not answer: only so
@@ -200,6 +260,31 @@ mod tests {
             arguments: vec![argument("a=${x.y}"), argument("b=1&2")],
         };
         assert_eq!(hook.call, expected);
+        assert_eq!(hook.timeout, TIMEOUT);
+        let hook = self::hook(
+            "Stop",
+            "/hook/Stop?server=s&tool=t&timeout=0.5&session_key=k&",
+        );
+        assert_eq!(hook.unwrap().timeout, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn what_is_not_known_or_stands_twice_in_a_url_is_named() {
+        for (more, named) in [
+            ("bogus=1", "`bogus`"),
+            ("agr=a=1", "`agr`"),
+            ("%61rg=a=1", "`%61rg`"),
+            ("server=s", "`server` stands twice"),
+            ("timeout=1&timeout=1", "`timeout` stands twice"),
+            ("timeout=0", "more than 0"),
+            ("timeout=-1", "more than 0"),
+            ("timeout=soon", "more than 0"),
+            ("timeout=86401", "more than 0"),
+        ] {
+            let uri = format!("/hook/Stop?server=s&tool=t&{more}");
+            let refused = hook("Stop", &uri).unwrap_err().to_string();
+            assert!(refused.contains(named), "{refused}");
+        }
     }
 
     #[test]

@@ -145,6 +145,10 @@ pub(super) async fn look_after(front: Arc<Front>, mut open: watch::Receiver<()>)
             () = front.pause.stirred(), if is_idle => continue,
             () = time::sleep(LOOK), if !is_idle => {}
         }
+        // Who has said everything may not have been heard.
+        if !front.pause.is_on() {
+            front.strangers.thin_out();
+        }
         for busy in front.awake() {
             if let Some(input) = look_at(&busy)
                 && front.inbox.send(input).await.is_err()

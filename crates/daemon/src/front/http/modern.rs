@@ -28,8 +28,8 @@ pub(crate) use mirrored::{
 use super::{
     Caller, Found, Front, HttpFault, Key, Place, Post,
     events::{COMMENT_INTERVAL, Events},
-    hook,
-    presence::{Attendance, DueRound, Presence, Round},
+    hook::{self, Waits},
+    presence::{Attendance, Presence, Round},
     reply::{self, Reply, SESSION_ID},
     timed::{Busy, Stage},
 };
@@ -90,8 +90,8 @@ pub(super) struct Request {
     pub(super) bytes: usize,
     pub(super) share: Option<Share>,
     pub(super) headers: Option<ParamHeaders>,
-    /// The event, if the answer is for a hook of an agent.
-    pub(super) hook: Option<Arc<str>>,
+    /// What waits for the answer, if that is a hook of an agent.
+    pub(super) hook: Option<Waits>,
 }
 
 /// Whether the head of a request says that it is of the modern era.
@@ -219,11 +219,12 @@ async fn hand_over(front: &Front, post: ModernPost) -> Result<(), HttpFault> {
 pub(super) async fn respond_again(
     from: TubeEnd<Chunk>,
     attendance: Attendance,
-    round: &DueRound,
+    round: &Round,
     busy: &Busy,
 ) -> Response<Reply> {
-    if let Some(event) = &round.hook {
-        return hook::respond(event, from, attendance, busy).await;
+    if let Some(waits) = &round.hook {
+        let responding = hook::respond(&waits.event, from, attendance, busy);
+        return waits.in_time(responding).await.unwrap_or_else(|late| late);
     }
     let responded = respond(from, attendance).await;
     busy.is_at(Stage::Written);

@@ -6,6 +6,9 @@ use hyper::{HeaderMap, Uri, header::HeaderName};
 
 use super::{HttpFault, Place};
 
+/// What it is that stands in the query.
+pub(super) const KEYS: [&str; 3] = ["workspace", "repo", "session_key"];
+
 const WORKSPACE: HeaderName = HeaderName::from_static("mcpool-workspace");
 
 /// Where a request leads to.
@@ -18,7 +21,7 @@ pub(super) fn place(
         server,
         ..Place::default()
     };
-    let bad = |what| HttpFault::BadRequest { what };
+    let bad = |what: &'static str| HttpFault::bad_request(what);
     let mut session_key: Option<Arc<str>> = None;
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -7,19 +7,24 @@
 //! **Invariant:** a client that goes away before its answer is heard of exactly once: by the hub as it begins
 //! the session, or by an input that names the session.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use mux::SessionId;
 use serde::{Deserialize, Serialize};
+use shim::hook::arguments::TIMEOUT;
 use tokio::{
     runtime::Handle,
     sync::mpsc::{Sender, error::TrySendError},
 };
 use wire::RequestId;
 
+use super::hook::Waits;
 use crate::{hub::Input, tasks};
 
 /// No session has this number, nor the other.
@@ -35,8 +40,8 @@ pub(crate) struct Presence(AtomicU64);
 pub(super) struct Round {
     pub(super) presence: Arc<Presence>,
     pub(super) id: Option<RequestId>,
-    /// The event, if the answer is for a hook of an agent.
-    pub(super) hook: Option<Arc<str>>,
+    /// What waits for the answer, if that is a hook of an agent.
+    pub(super) hook: Option<Waits>,
 }
 
 /// What is not written yet of the response to such a request, in words for another program.
@@ -50,16 +55,22 @@ pub(super) struct DueRound {
     /// The event, if the answer is for a hook of an agent.
     #[serde(default)]
     pub(super) hook: Option<Arc<str>>,
+    /// How long that waits for it still.
+    #[serde(default)]
+    pub(super) hook_left: Option<Duration>,
 }
 
 impl Round {
     /// What is due of it; `None` if it is not known yet of which session it is.
     pub(super) fn due(self, streams: bool) -> Option<DueRound> {
+        let hook = self.hook.map(|waits| (waits.left(), waits.event));
+        let (hook_left, hook) = hook.unzip();
         Some(DueRound {
             session: self.presence.session()?,
             id: self.id,
             streams,
-            hook: self.hook,
+            hook,
+            hook_left,
         })
     }
 }
@@ -70,7 +81,10 @@ impl DueRound {
         Round {
             presence,
             id: self.id.clone(),
-            hook: self.hook.clone(),
+            hook: self.hook.clone().map(|event| {
+                let left = self.hook_left.unwrap_or(TIMEOUT);
+                Waits::of(event, left)
+            }),
         }
     }
 }
@@ -165,7 +179,8 @@ impl Drop for Attendance {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
+    use hyper::StatusCode;
+    use tokio::{sync::mpsc, time};
 
     use super::*;
 
@@ -174,6 +189,30 @@ mod tests {
             Some(Input::Closed(session)) => session,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_waits_for_no_longer_in_another_program() {
+        let (inbox, _inputs) = mpsc::channel(1);
+        let (_attendance, presence) = Attendance::of(SessionId(7), inbox);
+        let round = Round {
+            presence: Arc::clone(&presence),
+            id: None,
+            hook: Some(Waits::of("Stop".into(), Duration::from_secs(3))),
+        };
+        time::advance(Duration::from_secs(1)).await;
+        let due = round.due(false).unwrap();
+        let waits = due.again(presence).hook.unwrap();
+        assert_eq!(
+            (&*waits.event, waits.left()),
+            ("Stop", Duration::from_secs(2))
+        );
+        let late = waits
+            .in_time(std::future::pending::<()>())
+            .await
+            .unwrap_err();
+        assert_eq!(late.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(waits.left(), Duration::ZERO);
     }
 
     #[tokio::test]

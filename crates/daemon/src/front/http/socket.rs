@@ -16,6 +16,8 @@ use anyhow::{Context as _, bail};
 use shim::places::check_private;
 use tokio::net::UnixListener;
 
+use super::BACKLOG;
+
 /// The name of the socket, beside the daemon's own.
 const NAME: &str = "http.sock";
 
@@ -57,6 +59,7 @@ pub(super) fn listen(path: &Path) -> anyhow::Result<(UnixListener, Spot)> {
     check_private(folder).with_context(what)?;
     clear(path)?;
     let listener = StdListener::bind(path).with_context(what)?;
+    rustix::net::listen(&listener, BACKLOG).with_context(what)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(what)?;
     let spot = Spot {
         path: path.to_owned(),
@@ -109,6 +112,22 @@ impl Drop for Spot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn many_may_wait_until_they_are_let_in() {
+        let most = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        // More than the standard library has wait, and fewer than this process may have descriptors.
+        let most = BACKLOG.min(most.trim().parse().unwrap()).min(300);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let (_listener, _spot) = listen(&path).unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..most {
+            // It does not wait for a place.
+            waiting.push(tokio::net::UnixStream::connect(&path).await.unwrap());
+        }
+    }
 
     #[tokio::test]
     async fn a_socket_is_its_user_s_and_goes_with_its_daemon() {

@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use super::{
-    Entry, Front,
+    BACKLOG, Entry, Front,
     gate::Gate,
     handover::{AllTubes, FrozenConnection, Loose, Readiness},
     holder,
@@ -439,6 +439,7 @@ fn bind(address: SocketAddr, of: usize) -> anyhow::Result<Option<TcpListener>> {
 
 fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = StdListener::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

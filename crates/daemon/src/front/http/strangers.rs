@@ -1,38 +1,58 @@
-//! Connections of which no request has passed the gate yet: few, and none for long when others wait.
+//! Connections of which no request has passed the gate yet: few, and no others wait for any of them.
+//!
+//! Whoever comes is let in at once, and those make room for it who have been here for longest, whatever they have said:
+//! who sends a head byte by byte stays no longer than who says nothing. A client that sends its head in one go has
+//! passed long before it could be its turn.
+//!
+//! **Invariant:** there are never more of them than there may be, and for longer than a moment only a few.
 
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task,
     time::{self, Instant},
 };
 
-/// How many there may be.
-const STRANGERS_MAX: usize = 32;
+/// How many there may be at once. Each has one descriptor, and with a head of 16 KiB some 45 kB of memory.
+const STRANGERS_MAX: usize = 512;
 
-/// After this time one has to go for the next, if there are as many as there may be.
+/// Not more than this part of all connections, so that there are others.
+const STRANGERS_SHARE: usize = 2;
+
+/// How many of them may stay for longer than [`HOSPITALITY`].
+const STAYING_MAX: usize = 32;
+
+/// Time for a handshake and a head to come from far away.
 const HOSPITALITY: Duration = Duration::from_secs(1);
+
+/// What everybody has even if there are as many as there may be: a client of this machine may be short of time between
+/// connecting and its first word. Somebody else waits for it only where more than five thousand come in a second.
+const HOSPITALITY_MIN: Duration = Duration::from_millis(100);
 
 /// All that there are.
 #[derive(Debug)]
 pub(super) struct Strangers {
     places: Arc<Semaphore>,
-    /// In the order in which they came: since when, and what has one go.
-    known: Arc<Mutex<VecDeque<Waiting>>>,
-    last_id: AtomicU64,
+    here: Arc<Mutex<Here>>,
+}
+
+/// Those who are here and have not been told to go.
+#[derive(Debug, Default)]
+struct Here {
+    /// In the order in which they came.
+    waiting: BTreeMap<u64, Waiting>,
+    last_id: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    id: u64,
     since: Instant,
+    /// Has it go.
     go: oneshot::Sender<()>,
 }
 
@@ -40,6 +60,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Stranger {
     go: oneshot::Receiver<()>,
+    is_told: bool,
     acquaintance: Acquaintance,
 }
 
@@ -47,49 +68,61 @@ pub(super) struct Stranger {
 #[derive(Clone, Debug)]
 pub(super) struct Acquaintance {
     id: u64,
-    known: Arc<Mutex<VecDeque<Waiting>>>,
+    here: Arc<Mutex<Here>>,
     place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
-impl Default for Strangers {
-    fn default() -> Self {
+impl Strangers {
+    /// None yet, where there may be so many connections.
+    pub(super) fn of(connections: usize) -> Self {
+        let places = (connections / STRANGERS_SHARE).clamp(1, STRANGERS_MAX);
         Strangers {
-            places: Arc::new(Semaphore::new(STRANGERS_MAX)),
-            known: Arc::default(),
-            last_id: AtomicU64::new(0),
+            places: Arc::new(Semaphore::new(places)),
+            here: Arc::default(),
         }
     }
-}
 
-impl Strangers {
-    /// A place for the next, which may be that of one who has been here for long.
+    /// A place for the next, which may be that of the one who has been here for longest.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let mut due = self.oldest().map(|since| since + HOSPITALITY);
+        let oldest = lock(&self.here).oldest();
+        let mut due = oldest.map_or_else(Instant::now, |since| since + HOSPITALITY_MIN);
         loop {
             tokio::select! {
                 biased;
                 // It is never closed.
                 place = Arc::clone(&self.places).acquire_owned() => return place.ok(),
-                () = time::sleep_until(due.unwrap_or_else(Instant::now)) => {
-                    self.send_oldest_away();
+                () = time::sleep_until(due) => {
+                    lock(&self.here).send_oldest_away();
                     // It takes a moment to go.
-                    due = Some(Instant::now() + HOSPITALITY);
+                    due = Instant::now() + HOSPITALITY_MIN;
                 }
             }
         }
     }
 
+    /// Has those go who have been here for long, if there are more than may stay.
+    pub(super) fn thin_out(&self) {
+        let mut here = lock(&self.here);
+        while here.waiting.len() > STAYING_MAX
+            && here
+                .oldest()
+                .is_some_and(|since| since.elapsed() >= HOSPITALITY)
+        {
+            here.send_oldest_away();
+        }
+    }
+
     /// Somebody has come, and takes this place.
     pub(super) fn welcome(&self, place: Option<OwnedSemaphorePermit>) -> Stranger {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed);
         let (go, has_to_go) = oneshot::channel();
         let since = Instant::now();
-        lock(&self.known).push_back(Waiting { id, since, go });
+        let id = lock(&self.here).add(Waiting { since, go });
         Stranger {
             go: has_to_go,
+            is_told: false,
             acquaintance: Acquaintance {
                 id,
-                known: Arc::clone(&self.known),
+                here: Arc::clone(&self.here),
                 place: Arc::new(Mutex::new(place)),
             },
         }
@@ -104,14 +137,22 @@ impl Strangers {
         }
         stranger
     }
+}
 
-    fn oldest(&self) -> Option<Instant> {
-        lock(&self.known).front().map(|waiting| waiting.since)
+impl Here {
+    fn add(&mut self, waiting: Waiting) -> u64 {
+        self.last_id += 1;
+        self.waiting.insert(self.last_id, waiting);
+        self.last_id
     }
 
-    fn send_oldest_away(&self) {
-        let oldest = lock(&self.known).pop_front();
-        if let Some(oldest) = oldest {
+    /// Since when that one has been here.
+    fn oldest(&self) -> Option<Instant> {
+        self.waiting.values().next().map(|waiting| waiting.since)
+    }
+
+    fn send_oldest_away(&mut self) {
+        if let Some((_id, oldest)) = self.waiting.pop_first() {
             // It may have gone by itself.
             let _gone = oldest.go.send(());
         }
@@ -124,11 +165,15 @@ impl Stranger {
         self.acquaintance.clone()
     }
 
-    /// Returns when it has to go for another, which it never has once it is known.
+    /// Returns when it has to go for another, unless a request of it has passed by then: what has come of one by the
+    /// time that it is told can be read before.
     pub(super) async fn has_to_go(&mut self) {
-        if (&mut self.go).await.is_err() {
+        if !self.is_told && (&mut self.go).await.is_err() {
             std::future::pending::<()>().await;
         }
+        self.is_told = true;
+        // The system is asked what has come.
+        task::yield_now().await;
     }
 }
 
@@ -141,14 +186,13 @@ impl Drop for Stranger {
 impl Acquaintance {
     /// It is known from now on, or has gone.
     pub(super) fn is_made(&self) {
-        if lock(&self.place).take().is_some() {
-            lock(&self.known).retain(|waiting| waiting.id != self.id);
-        }
+        lock(&self.here).waiting.remove(&self.id);
+        lock(&self.place).take();
     }
 }
 
 /// Nobody panics who holds one.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -161,11 +205,16 @@ mod tests {
         strangers.welcome(place)
     }
 
+    async fn is_told_to_go(stranger: &mut Stranger) -> bool {
+        let goes = time::timeout(Duration::from_mins(1), stranger.has_to_go());
+        goes.await.is_ok()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn there_are_only_so_many_and_the_oldest_goes_when_it_has_been_here_for_long() {
-        let strangers = Strangers::default();
+    async fn there_are_only_so_many_and_the_oldest_goes_for_the_next() {
+        let strangers = Strangers::of(3 * STRANGERS_SHARE);
         let mut all = Vec::new();
-        for _ in 0..STRANGERS_MAX {
+        for _ in 0..3 {
             all.push(next(&strangers).await);
         }
         let began = Instant::now();
@@ -174,14 +223,46 @@ mod tests {
             oldest.has_to_go().await;
             drop(oldest);
         });
-        assert!(began.elapsed() >= HOSPITALITY);
+        assert_eq!(began.elapsed(), HOSPITALITY_MIN);
         all.push(another);
         let mut second = all.remove(0);
         second.acquaintance().is_made();
         let began = Instant::now();
         all.push(next(&strangers).await);
         assert_eq!(began.elapsed(), Duration::ZERO);
-        let stays = time::timeout(Duration::from_mins(1), second.has_to_go());
-        assert!(stays.await.is_err(), "who is known need not go");
+        assert!(!is_told_to_go(&mut second).await, "it is known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_others_and_few_stay() {
+        let strangers = Strangers::of(STRANGERS_MAX * STRANGERS_SHARE);
+        let began = Instant::now();
+        let mut all = Vec::new();
+        for _ in 0..STRANGERS_MAX {
+            all.push(next(&strangers).await);
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        strangers.thin_out();
+        assert_eq!(lock(&strangers.here).waiting.len(), STRANGERS_MAX);
+        time::advance(HOSPITALITY).await;
+        strangers.thin_out();
+        let stay = all.split_off(STRANGERS_MAX - STAYING_MAX);
+        for stranger in &mut all {
+            assert!(is_told_to_go(stranger).await);
+            // It can be asked again.
+            assert!(is_told_to_go(stranger).await);
+        }
+        for mut stranger in stay {
+            assert!(!is_told_to_go(&mut stranger).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_again_and_is_known_is_no_stranger_even_where_there_is_no_place() {
+        let strangers = Strangers::of(1);
+        let _first = next(&strangers).await;
+        let mut again = strangers.welcome_again(true);
+        assert_eq!(lock(&strangers.here).waiting.len(), 1);
+        assert!(!is_told_to_go(&mut again).await);
     }
 }

@@ -18,23 +18,34 @@ struct Scene {
     _open: watch::Sender<()>,
 }
 
-async fn scene() -> Scene {
+/// One that may have so many connections, and where they go that are let go.
+fn front(connections: usize) -> (Arc<Front>, Receiver<Loose>) {
     let token = token::Token::of(b"token");
     let gate = Gate::new(&[] as &[Listen], &[], (config::HttpAuth::None, token));
     let (inbox, _hub) = mpsc::channel(1);
     let (loose, let_go) = mpsc::channel(1);
-    let places = (Arc::new(Semaphore::new(1)), 1);
+    let places = (Arc::new(Semaphore::new(1)), connections);
     let room = Room::new(1 << 20);
     let front = Front::new(gate, inbox, room, &Limits::default(), places, loose);
-    let front = Arc::new(front);
-    let (open, is_open) = watch::channel(());
-    tasks::spawn("look", look_after(Arc::clone(&front), is_open));
+    (Arc::new(front), let_go)
+}
+
+/// A client that has come to this front, and whoever serves it.
+async fn come(front: &Arc<Front>) -> (UnixStream, JoinHandle<Option<()>>) {
     let (client, ours) = UnixStream::pair().unwrap();
     let served = front.begin(None);
     let stranger = front.strangers.welcome(front.strangers.place().await);
     let stream = Rewound::new(Bytes::new(), Comer::Unix(ours));
     let stream = Timed::new(stream, served.busy.clone());
     let task = tasks::spawn("served", serve(served, stream, stranger));
+    (client, task)
+}
+
+async fn scene() -> Scene {
+    let (front, let_go) = front(1);
+    let (open, is_open) = watch::channel(());
+    tasks::spawn("look", look_after(Arc::clone(&front), is_open));
+    let (client, task) = come(&front).await;
     Scene {
         front,
         let_go,
@@ -97,4 +108,42 @@ async fn one_that_rests_is_let_go() {
     front.let_all_go();
     task.await.unwrap();
     assert!(let_go.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn heads_that_do_not_come_hold_nobody_up() {
+    const SLOW: usize = 100;
+    let (front, _let_go) = front(4 * SLOW);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let entry = Arc::new(Entry::Unix(UnixListener::bind(&path).unwrap()));
+    let (_open, is_open) = watch::channel(());
+    tasks::spawn("stand", stand_at(Arc::clone(&front), entry, is_open));
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        client.write_all(&REQUEST[..20]).await.unwrap();
+        slow.push(client);
+    }
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    client.write_all(REQUEST).await.unwrap();
+    let answer = answer(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    // Nobody looks for those who have been here for long, so whoever has gone has had to.
+    assert_eq!(front.busy().len(), SLOW + 1);
+}
+
+#[tokio::test]
+async fn what_has_come_from_one_who_has_to_go_is_answered() {
+    let (front, _let_go) = front(1);
+    let (mut client, _task) = come(&front).await;
+    // It waits for what comes.
+    yield_now().await;
+    time::pause();
+    time::advance(Duration::from_secs(1)).await;
+    client.write_all(REQUEST).await.unwrap();
+    // The only place is free as soon as that was heard, or it has gone.
+    let _place = front.strangers.place().await;
+    let answer = answer(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }

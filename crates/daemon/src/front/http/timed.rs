@@ -101,7 +101,7 @@ impl Pause {
         self.0.stir.notified().await;
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
     }
 

@@ -115,9 +115,9 @@ fn check(headers: &HeaderMap) -> Result<HeaderValue, HttpFault> {
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let Some(key) = key.filter(|key| key.len() == KEY_BYTES) else {
-        return Err(HttpFault::BadRequest {
-            what: "there is no Sec-WebSocket-Key of 16 bytes",
-        });
+        return Err(HttpFault::bad_request(
+            "there is no Sec-WebSocket-Key of 16 bytes",
+        ));
     };
     if !offers(headers) {
         return Err(HttpFault::NoSubprotocol);
