@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Write},
-    net::TcpListener,
     os::unix::net::{UnixListener, UnixStream},
     sync::{Arc, Mutex},
     thread,
@@ -11,7 +10,7 @@ use std::{
 
 use crate::{
     doctor::{examined, problem},
-    support::Home,
+    support::{Home, quiet_listener},
 };
 
 #[test]
@@ -82,7 +81,7 @@ fn another_program_at_the_socket_is_named_whatever_it_says() {
 #[test]
 fn a_port_that_was_taken_and_is_free_now_is_the_daemon_s_after_an_upgrade() {
     let home = Home::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = quiet_listener();
     let address = taken.local_addr().unwrap();
     home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
     home.session(&[]);
