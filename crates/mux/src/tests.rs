@@ -54,6 +54,7 @@ mod streams;
 mod subscriptions;
 mod succession;
 mod terms;
+mod unanswered;
 mod unread;
 mod unwritten;
 mod verdicts;

@@ -31,7 +31,8 @@ Options:
                            workspace or session
       --home DIR           The folder of configuration, socket, logs and state
                            [default: MCPOOL_HOME]
-      --cwd DIR            Where the COMMAND starts [default: the workspace]
+      --cwd DIR            Where the COMMAND starts [default: the workspace, or the home
+                           folder with the scope global]
       --name NAME          What to call the COMMAND in `mcpool status`
       --env NAME[=VALUE]   Pass this variable to the COMMAND; may be repeated, and
                            NAME may be a pattern such as AWS_*

@@ -75,6 +75,8 @@ enum Outcome {
     Released,
     /// There was nothing of ours in it.
     Nothing,
+    /// Its folder is not there now, and what it was is kept.
+    Away,
     /// It is as it is.
     Failed,
 }
@@ -129,7 +131,8 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         let has_addresses = of_path.iter().any(|row| !row.urls.is_empty());
         // A file that is gone names nothing.
         is_named_still |= undone.is_err() && has_addresses && path.try_exists().unwrap_or(true);
-        if undone.is_ok() {
+        // What is away may come back as it was left.
+        if undone.as_ref().is_ok_and(|undone| *undone != Undone::Away) {
             journal.keep(|row| row.path != *path || !is_meant(row))?;
         }
         let client = of_path.first().map_or("", |row| row.client.as_str());
@@ -138,6 +141,8 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             .push(File::new(client, path, machine.shown(path), undone));
     }
     report.others = others(&machine, &args.clients);
+    let is_on_record = |path: &PathBuf| journal.rows().iter().any(|row| row.path == *path);
+    report.others.retain(|other| !is_on_record(&other.path));
     ui.show(&report, args.output.format())?;
     let has_failed = report
         .files
@@ -185,6 +190,7 @@ impl File {
             Ok(Undone::Restored) => (Outcome::Restored, Released::default(), None),
             Ok(Undone::Released(released)) => (Outcome::Released, released, None),
             Ok(Undone::Nothing) => (Outcome::Nothing, Released::default(), None),
+            Ok(Undone::Away) => (Outcome::Away, Released::default(), None),
             Err(error) => (
                 Outcome::Failed,
                 Released::default(),
@@ -229,6 +235,9 @@ impl Render for Report {
                 Outcome::Nothing => {
                     page.line(format_args!("{shown} has nothing of mcpool's any more."));
                 }
+                Outcome::Away => page.line(format_args!(
+                    "{shown} is away with its folder. What it was is kept: if it comes back, run this again."
+                )),
                 Outcome::Failed => page.line(format_args!(
                     "{shown} is left as it is: {}",
                     file.error.as_deref().unwrap_or_default()

@@ -25,6 +25,8 @@ pub(crate) enum Undone {
     Released(Released),
     /// There was nothing to take back.
     Nothing,
+    /// Its folder is not there now: on a disk that is not mounted, for example.
+    Away,
 }
 
 /// What came of the servers in a file that has changed since.
@@ -41,17 +43,17 @@ pub(crate) fn undo(path: &Path, rows: &[Row], journal: &Journal) -> anyhow::Resu
     let is_new = rows.first().is_some_and(|row| row.is_new);
     for _ in 0..TRIES {
         let Some(original) = Original::read(path)? else {
-            // An import or an undo was killed, or somebody has removed what was not there before, or all of the
-            // project that it was in.
-            let has_folder = path.parent().is_some_and(Path::exists);
-            if is_new || !has_folder {
+            // An import or an undo was killed, or somebody has removed what was not there before.
+            if is_new {
                 return Ok(Undone::Nothing);
+            }
+            if !path.parent().is_some_and(Path::exists) {
+                return Ok(Undone::Away);
             }
             let first = rows.first().map(|row| journal.backup_path(&row.before));
             anyhow::bail!(
-                "it is not there any more; to have it back as it was: cp {} {}",
+                "it is not there any more; what it was is in {}",
                 first.unwrap_or_default().display(),
-                path.display(),
             )
         };
         let (bytes, undone) = undone_bytes(&original.bytes, rows, journal)?;

@@ -63,7 +63,10 @@ impl Said {
 fn verdict(text: &str, servers: &[&str]) -> Verdict {
     let (mut missing, mut failing) = (Vec::new(), Vec::new());
     for server in servers {
-        match text.lines().find(|line| has_word(line, server)) {
+        let mut about = text.lines().filter(|line| has_word(line, server));
+        let first = about.clone().next();
+        // Another one may have the name among its arguments.
+        match about.find(|line| begins_with(line, server)).or(first) {
             None => missing.push((*server).to_owned()),
             Some(line) if says_failure(line) => failing.push((*server).to_owned()),
             Some(_) => {}
@@ -76,6 +79,12 @@ fn verdict(text: &str, servers: &[&str]) -> Verdict {
     } else {
         Verdict::AllThere
     }
+}
+
+/// Whether a line begins with a word, behind signs and blanks.
+fn begins_with(line: &str, word: &str) -> bool {
+    let behind = line.trim_start_matches(|character: char| !character.is_alphanumeric());
+    behind.starts_with(word) && has_word(behind, word)
 }
 
 /// Whether a line says that the server that it is about does not work.
@@ -172,11 +181,12 @@ mod tests {
                     error-tracker: npx - ✓ Connected\n\
                     time: Error: no such file\n  \"name\": \"listed\",\n\
                     ✗ own failed\n    mcpool connect --name own -- npx own\n\
+                    files: npx fs notes - ✗ Failed to connect\nnotes: npx - ✓ Connected\n\
                     ● mine connected\n    mcpool connect --name mine -- error\n";
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         for (servers, expected) in [
             (
-                &["git-hub", "error-tracker", "listed", "mine"][..],
+                &["git-hub", "error-tracker", "listed", "mine", "notes"][..],
                 Verdict::AllThere,
             ),
             (

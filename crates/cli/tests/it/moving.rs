@@ -265,7 +265,8 @@ fn what_goes_through_mcpool_without_a_record_is_named() {
 }
 
 #[test]
-fn a_project_that_is_gone_is_nothing_to_undo_and_a_file_that_is_gone_says_how_it_comes_back() {
+fn what_is_away_with_its_folder_is_kept_for_when_it_is_back_and_a_file_that_is_gone_says_where_it_was()
+ {
     let home = Home::new();
     let project = home.project("gone");
     let entry = r#"{"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time"]}}}"#;
@@ -277,19 +278,21 @@ fn a_project_that_is_gone_is_nothing_to_undo_and_a_file_that_is_gone_says_how_it
     import.env("PATH", programs);
     let ran = finish(import.current_dir(&project));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    fs::remove_dir_all(&project).unwrap();
+    let away = home.root().join("away");
+    fs::rename(&project, &away).unwrap();
     fs::remove_file(&path).unwrap();
     let ran = home.run(&["undo"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(!ran.stdout.contains(".cursor/mcp.json is left"), "{ran:?}");
-    let (_, command) = ran
-        .stdout
-        .split_once("to have it back as it was: cp ")
-        .unwrap();
-    let (copy, place) = command.trim().split_once(' ').unwrap();
-    fs::copy(copy, place).unwrap();
-    home.done(&["undo"]);
+    assert!(ran.stdout.contains("is away with its folder"), "{ran:?}");
+    let (_, copy) = ran.stdout.split_once("what it was is in ").unwrap();
+    fs::copy(copy.trim(), &path).unwrap();
+    let told = home.done(&["undo"]);
+    assert!(told.contains("is away with its folder"), "{told}");
     assert_eq!(fs::read_to_string(&path).unwrap(), entry);
+    fs::rename(&away, &project).unwrap();
+    home.done(&["undo"]);
+    let back = fs::read_to_string(project.join(".cursor/mcp.json")).unwrap();
+    assert_eq!(back, entry);
     assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
 }
 

@@ -2,13 +2,13 @@
 
 use std::{boxed::Box, vec::Vec};
 
-use wire::{Frame, Method, Params, RequestId, Span};
+use wire::{Frame, Message, Method, Params, RequestId, Span};
 
 use super::{Asking, Audit, OfAsk, print::Print};
 use crate::{
     Era, SessionId,
     bridge::wants_input,
-    handles::{answers_of, handle_of},
+    handles::{HANDLE_PREFIX, answers_of, handle_of},
 };
 
 impl Audit {
@@ -114,6 +114,35 @@ pub(super) fn questions_in(frame: &Frame, result: &Span) -> Option<Vec<(Method, 
         Some((Method::from_name(&method), params.into()))
     });
     Some(questions.collect())
+}
+
+/// The number of a question and its words.
+pub(super) type Question = (u64, Box<str>);
+
+/// What an answer of ours asks, with the handle that a client has to bring back.
+pub(super) fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<Question>)> {
+    let Message::Response {
+        result: Some(result),
+        ..
+    } = &frame.message
+    else {
+        return None;
+    };
+    let members = frame.members(result)?;
+    let find = |name: &str| members.iter().find(|member| member.name == name);
+    let handle = find("requestState")?;
+    if !frame.text(&handle.at)?.starts_with(HANDLE_PREFIX) {
+        return None;
+    }
+    let questions = frame.members(&find("inputRequests")?.at)?;
+    let questions = questions.iter().map(|question| {
+        let shown = question.name.parse().ok()?;
+        Some((shown, Box::from(question.value)))
+    });
+    Some((
+        RequestId::from_json(handle.value)?,
+        questions.collect::<Option<_>>()?,
+    ))
 }
 
 /// What stands for the id of a question that has none at its server.

@@ -1,6 +1,6 @@
 //! What sessions are given, held against what they are owed.
 
-use std::{boxed::Box, collections::BTreeSet, vec::Vec};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
@@ -8,12 +8,12 @@ use wire::{Frame, Message, Method, Outgoing, RequestId, Span, meta_name};
 use super::{
     Asked, Audit, Invariant,
     client::Asking,
+    eras::{Question, questions_of},
     group::{Group, Sent},
     print::Print,
 };
 use crate::{
-    Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION,
-    handles::HANDLE_PREFIX, inquiry::REASON,
+    Answered, LineNumber, Notice, SessionId, UpstreamId, era::BATCH_VERSION, inquiry::REASON,
 };
 
 /// What a session learns from the answer to its `initialize`.
@@ -572,33 +572,4 @@ pub(super) fn own_reason(frame: &Frame, error: &Span) -> Option<Reason> {
 fn own_result(frame: &Frame, result: &Span) -> Option<Reason> {
     let meta = frame.member(result, "_meta")?;
     frame.member(&meta.at, REASON).map(|_| Reason::Another)
-}
-
-/// The number of a question and its words.
-type Question = (u64, Box<str>);
-
-/// What an answer of ours asks, with the handle that a client has to bring back.
-fn questions_of(frame: &Frame) -> Option<(RequestId, Vec<Question>)> {
-    let Message::Response {
-        result: Some(result),
-        ..
-    } = &frame.message
-    else {
-        return None;
-    };
-    let members = frame.members(result)?;
-    let find = |name: &str| members.iter().find(|member| member.name == name);
-    let handle = find("requestState")?;
-    if !frame.text(&handle.at)?.starts_with(HANDLE_PREFIX) {
-        return None;
-    }
-    let questions = frame.members(&find("inputRequests")?.at)?;
-    let questions = questions.iter().map(|question| {
-        let shown = question.name.parse().ok()?;
-        Some((shown, Box::from(question.value)))
-    });
-    Some((
-        RequestId::from_json(handle.value)?,
-        questions.collect::<Option<_>>()?,
-    ))
 }

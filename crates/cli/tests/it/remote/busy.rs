@@ -246,6 +246,8 @@ fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for
     client.initialize_with(&json!({"elicitation": {}}));
     let call = client.begin("ask", json!({}));
     let asked = client.wait_for(|it| it["method"] == "elicitation/create");
+    // What asks for a stream of the server's own says nothing, either.
+    remote.has_seen("GET", 1);
     let refused = 7;
     for _ in 0..refused {
         // What has no name is an answer.
@@ -273,6 +275,8 @@ fn a_conversation_ends_when_nobody_knows_whether_the_server_has_the_answer_that_
     client.initialize_with(&json!({"elicitation": {}}));
     let call = client.begin("ask", json!({}));
     let asked = client.wait_for(|it| it["method"] == "elicitation/create");
+    // What asks for a stream of the server's own says nothing, either.
+    remote.has_seen("GET", 1);
     remote.refuses("", "");
     client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}}));
     let (_, words) = error(&client.response(call));
