@@ -58,7 +58,7 @@ pub(crate) fn run(cli: Cli, ui: &mut Ui) -> anyhow::Result<Exit> {
         Command::Service(args) => service::run(&args, places(home)?, ui),
         Command::Serve(args) => serve::run(&args, places(home)?, ui),
         Command::Advise(args) => advise::run(&args, &places(home)?, ui),
-        Command::Doctor(args) => doctor::run(&args, &places(home)?, ui),
+        Command::Doctor(args) => doctor::run(&args, home, ui),
         Command::Try(args) => r#try::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),

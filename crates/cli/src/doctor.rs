@@ -25,9 +25,19 @@ use crate::survey::{Known, Survey};
 
 pub(crate) use finding::Report;
 
+/// Whose places are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installation {
+    /// The one that clients mean who name none.
+    Usual,
+    /// One that `--home` has named: clients who name none mean another.
+    Named,
+}
+
 /// What the checks look at.
 struct Patient<'a> {
     places: &'a Places,
+    installation: Installation,
     /// What is wrong with the configuration, or what it says.
     config: Result<Config, String>,
     /// What the daemon says of itself and its servers; `None` if it does not run, or does not answer.
@@ -37,7 +47,7 @@ struct Patient<'a> {
 }
 
 /// Looks at everything.
-pub(crate) fn examine(places: &Places) -> Report {
+pub(crate) fn examine(places: &Places, installation: Installation) -> Report {
     let config = config::load(places);
     let (status, mut findings) = daemon::ask(places);
     let known = config.as_ref().map(Known::of).unwrap_or_default();
@@ -46,6 +56,7 @@ pub(crate) fn examine(places: &Places) -> Report {
     let survey = census.map(|census| Survey::of(&census, &known));
     let patient = Patient {
         places,
+        installation,
         config,
         status,
         survey,

@@ -27,6 +27,11 @@ pub(crate) enum Format {
     Json,
 }
 
+/// A word as a shell takes it, whatever is in it.
+pub(crate) fn in_quotes(word: &impl fmt::Display) -> String {
+    format!("'{}'", word.to_string().replace('\'', r"'\''"))
+}
+
 /// Something that a person can read.
 pub(crate) trait Render {
     fn render(&self, page: &mut Page);

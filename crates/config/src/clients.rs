@@ -43,7 +43,7 @@ pub use http::{HttpShape, NoHttp, address, adopt_over_http, over_http, release_f
 pub use place::{Machine, Place, Reach, System};
 pub use policy::{Policy, PolicyReason, Rules, Way};
 pub use shape::{Client, Command, Holder, WHOLE_FILE};
-pub use survey::{CommandAt, Entry, Kind, Local, Reason, is_off, survey};
+pub use survey::{CommandAt, Entry, Kind, Local, Reason, declares, is_off, survey};
 pub use tree::{Member, Node, Step, Style, Value};
 
 /// Every client whose files are known, in the order in which they are shown.

@@ -1,8 +1,15 @@
 //! `mcpool doctor`: what is wrong, and what to do about it.
 
+use std::path::Path;
+
 use shim::places::Places;
 
-use crate::{args::Output, doctor, exit::Exit, ui::Ui};
+use crate::{
+    args::Output,
+    doctor::{self, Installation},
+    exit::Exit,
+    ui::Ui,
+};
 
 /// Look for everything that commonly goes wrong, and say what to do about it
 ///
@@ -16,8 +23,12 @@ pub(crate) struct Args {
     output: Output,
 }
 
-pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let mut report = doctor::examine(places);
+pub(crate) fn run(args: &Args, home: Option<&Path>, ui: &mut Ui) -> anyhow::Result<Exit> {
+    let installation = match home {
+        Some(_) => Installation::Named,
+        None => Installation::Usual,
+    };
+    let mut report = doctor::examine(&Places::find(home)?, installation);
     if args.fix {
         report = report.fixed(|error| ui.remark(format_args!("mcpool: {error:#}")));
     }

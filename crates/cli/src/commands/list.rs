@@ -10,7 +10,7 @@ use crate::{
     args::Output,
     config_file,
     exit::Exit,
-    ui::{Align, Page, Render, Table, Ui},
+    ui::{Align, Page, Render, Table, Ui, in_quotes},
 };
 
 /// List the configured servers
@@ -106,7 +106,7 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
     } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+        in_quotes(&word)
     }
 }
 

@@ -10,7 +10,7 @@ use config::clients::{self, Entry, Kind};
 use shim::arguments::{self, Parsed};
 
 use super::{
-    Patient,
+    Installation, Patient,
     finding::{Check, Finding},
     paths,
 };
@@ -92,23 +92,37 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
     sessions.filter(runs_one).map(tell).collect()
 }
 
-/// The entries of a file that start mcpool: what each is called, and the words.
+/// The entries of a file that start mcpool.
 struct Entries {
-    ours: Vec<(String, Vec<String>)>,
+    ours: Vec<Ours>,
+}
+
+/// An entry that starts mcpool.
+struct Ours {
+    name: String,
+    words: Vec<String>,
+    /// Whether its variables say which installation it means.
+    names_home: bool,
 }
 
 impl Entries {
     fn that_are_on(text: &str, found: &Found, entries: Vec<Entry>) -> Entries {
         let tree = found.client.grammar.read(text).ok();
-        let is_off = |entry: &Entry| {
-            let node = tree.as_ref().and_then(|tree| tree.at(&entry.at));
-            node.is_some_and(clients::is_off)
+        let node = |entry: &Entry| tree.as_ref().and_then(|tree| tree.at(&entry.at));
+        let is_off = |entry: &Entry| node(entry).is_some_and(clients::is_off);
+        let names_home = |entry: &Entry| {
+            node(entry).is_some_and(|node| clients::declares(node, found.client, "MCPOOL_HOME"))
         };
         let on = entries.into_iter().filter(|entry| !is_off(entry));
         let ours = on.filter_map(|entry| {
+            let names_home = names_home(&entry);
             let entry = entry.in_file(&found.path);
             match entry.kind {
-                Kind::Ours(command) => Some((entry.name, command.words)),
+                Kind::Ours(command) => Some(Ours {
+                    name: entry.name,
+                    words: command.words,
+                    names_home,
+                }),
                 Kind::Local(_) | Kind::LeftAlone(_) => None,
             }
         });
@@ -120,10 +134,10 @@ impl Entries {
     /// Those that start an mcpool that is not there.
     fn without_program(&self, client: &str, file: &str) -> Vec<Finding> {
         let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, words) in &self.ours {
-            let program = words.first().map_or("", String::as_str);
+        for ours in &self.ours {
+            let program = ours.words.first().map_or("", String::as_str);
             if paths::is_missing(program) {
-                missing.entry(program).or_default().push(name);
+                missing.entry(program).or_default().push(&ours.name);
             }
         }
         let installed = machine::small_program();
@@ -153,15 +167,19 @@ impl Entries {
         missing.into_iter().map(tell).collect()
     }
 
-    /// Those that name a server which the configuration has not.
+    /// Those that name a server which the configuration has not, if it is the one that they mean.
     fn of_unknown_servers(&self, patient: &Patient<'_>, client: &str, file: &str) -> Vec<Finding> {
         let Ok(config) = &patient.config else {
             return Vec::new();
         };
-        let unknown = self.ours.iter().filter_map(|(entry, words)| {
-            let server = named_server(words)?;
+        if patient.installation == Installation::Named {
+            return Vec::new();
+        }
+        let mean_it = self.ours.iter().filter(|ours| !ours.names_home);
+        let unknown = mean_it.filter_map(|ours| {
+            let server = named_server(&ours.words)?;
             let is_known = config.servers.keys().any(|it| it.as_str() == server);
-            (!is_known).then_some((entry, server))
+            (!is_known).then_some((&ours.name, server))
         });
         let tell = |(entry, server): (&String, String)| {
             let what = format!(

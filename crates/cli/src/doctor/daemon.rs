@@ -12,6 +12,7 @@ use super::{
 use crate::{
     commands::stop::is_not_running,
     daemon_link::{self, NoAnswer},
+    ui,
 };
 
 /// Asks the daemon what there is; findings, if it gives no answer.
@@ -64,7 +65,11 @@ fn in_the_way(socket: &Path) -> Option<Finding> {
     there.is_dir().then(|| {
         let shown = socket.display();
         let what = format!("{shown} is a folder, so no daemon can listen there");
-        let next = format!("run: mv '{shown}' '{shown}.old'");
+        let next = format!(
+            "run: mv {} {}",
+            ui::in_quotes(&shown),
+            ui::in_quotes(&format_args!("{shown}.old"))
+        );
         Finding::problem(Check::Daemon, what).next(next)
     })
 }
@@ -114,4 +119,24 @@ fn unshared(places: &Places) -> Vec<Finding> {
         Finding::problem(Check::Daemon, what).next(next)
     };
     running.into_iter().map(tell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_folder_in_the_way_moves_it_away() {
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("it's $HERE");
+        fs::create_dir(&socket).unwrap();
+        let next = in_the_way(&socket).unwrap().next.unwrap();
+        let command = next.strip_prefix("run: ").unwrap();
+        let ran = Command::new("sh").args(["-c", command]).status();
+        assert!(ran.unwrap().success(), "{command}");
+        assert!(in_the_way(&socket).is_none());
+        assert!(root.path().join("it's $HERE.old").is_dir());
+    }
 }

@@ -10,6 +10,8 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::ui;
+
 /// The version of this interface; it grows when a member is taken away or changes its meaning.
 const SCHEMA: u32 = 1;
 
@@ -143,7 +145,7 @@ impl Mend {
             Mend::TakePermissions { path, bits } => {
                 let shown = path.display();
                 take_permissions(path, *bits)
-                    .map(|before| format!("chmod {before:04o} '{shown}'"))
+                    .map(|before| format!("chmod {before:04o} {}", ui::in_quotes(&shown)))
                     .with_context(|| format!("changing the permissions of {shown}"))
             }
         }

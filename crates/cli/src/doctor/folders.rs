@@ -13,6 +13,7 @@ use super::{
     Patient,
     finding::{Check, Finding, Mend},
 };
+use crate::ui;
 
 /// Permissions of others to write.
 const WRITE: u32 = 0o022;
@@ -74,8 +75,28 @@ fn folders_of(config: &Path) -> BTreeSet<PathBuf> {
 /// Who can change the configuration, or put another in its place, can have any program run as its owner.
 fn changeable_by_others(path: &Path, user: u32) -> Option<Finding> {
     let metadata = fs::metadata(path).ok()?;
-    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    let is_folder = metadata.is_dir();
+    let access = Access {
+        owner: metadata.uid(),
+        mode: metadata.mode() & 0o7777,
+        is_folder: metadata.is_dir(),
+    };
+    risk(path, &access, user)
+}
+
+/// What says who can change a file or a folder.
+struct Access {
+    owner: u32,
+    mode: u32,
+    is_folder: bool,
+}
+
+/// The same where this is so.
+fn risk(path: &Path, access: &Access, user: u32) -> Option<Finding> {
+    let Access {
+        owner,
+        mode,
+        is_folder,
+    } = *access;
     let name = if is_folder {
         "the configuration's folder"
     } else {
@@ -120,7 +141,7 @@ fn env_files(patient: &Patient<'_>, user: u32) -> Vec<Finding> {
 }
 
 fn mended_by_chmod(finding: Finding, path: &Path, bits: u32, change: &str) -> Finding {
-    let next = format!("run: chmod {change} '{}'", path.display());
+    let next = format!("run: chmod {change} {}", ui::in_quotes(&path.display()));
     finding.next(next).mend(Mend::TakePermissions {
         path: path.to_path_buf(),
         bits,
@@ -136,7 +157,7 @@ fn too_open(path: &Path, bits: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -182,15 +203,24 @@ mod tests {
 
     #[test]
     fn a_configuration_of_another_user_is_told_and_one_of_root_is_not() {
+        let (user, another) = (1000, 1001);
+        let told = |owner| {
+            let access = Access {
+                owner,
+                mode: 0o644,
+                is_folder: false,
+            };
+            risk(Path::new("/config.toml"), &access, user)
+        };
+        assert!(told(user).is_none());
+        assert!(told(ROOT).is_none());
+        let what = told(another).unwrap().what;
+        assert!(what.contains("belongs to user 1001"), "{what}");
+        // The owner is that of the file.
         let file = tempfile::NamedTempFile::new().unwrap();
-        let user = rustix::process::geteuid().as_raw();
-        assert!(changeable_by_others(file.path(), user).is_none());
-        if user == ROOT {
-            // It is as any other user sees it.
-            assert!(changeable_by_others(file.path(), 65_533).is_none());
-            chown(file.path(), Some(65_534), None).unwrap();
-        }
-        let what = changeable_by_others(file.path(), 65_533).unwrap().what;
-        assert!(what.contains("belongs to user"), "{what}");
+        let own = rustix::process::geteuid().as_raw();
+        assert!(changeable_by_others(file.path(), own).is_none());
+        let seen_by_another = changeable_by_others(file.path(), own + 1);
+        assert_eq!(seen_by_another.is_none(), own == ROOT);
     }
 }

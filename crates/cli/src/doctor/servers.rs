@@ -30,9 +30,10 @@ fn of_upstream(patient: &Patient<'_>, upstream: &Upstream) -> Vec<Finding> {
                 .unwrap_or_default();
             let deaths = upstream.deaths;
             let what = match last_told(patient, upstream) {
-                Some(Told::Unstarted(why)) => format!(
-                    "`{server}` could not be started or reached, {deaths} times{again}: {why}"
-                ),
+                // How often is not known: the deaths of those that ran are counted with it.
+                Some(Told::Unstarted(why)) => {
+                    format!("`{server}` could not be started or reached{again}: {why}")
+                }
                 Some(Told::Words(words)) => format!(
                     "`{server}` has ended unasked {deaths} times{again}; the last that it said: {words}"
                 ),

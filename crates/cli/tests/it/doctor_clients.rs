@@ -89,3 +89,20 @@ fn an_entry_that_names_a_server_which_is_not_configured_is_told() {
     home.done(&["add", "diary", "--", FAKE_SERVER]);
     is_well(&home);
 }
+
+#[test]
+fn an_entry_that_means_another_installation_is_not_judged_by_this_one() {
+    let home = Home::new();
+    let mut entry = json!({"command": env!("CARGO_BIN_EXE_mcpool"), "args": ["connect", "diary"]});
+    cursor(&home, &entry);
+    assert_eq!(examined(&home, "clients", &[]).0, Some(1));
+    let pool = home.pool();
+    let named = examined(&home, "clients", &["--home", pool.to_str().unwrap()]);
+    assert_eq!(named, (Some(0), Vec::new()));
+    entry["env"] = json!({"OTHER": "1"});
+    cursor(&home, &entry);
+    assert_eq!(examined(&home, "clients", &[]).0, Some(1));
+    entry["env"]["MCPOOL_HOME"] = json!("/elsewhere");
+    cursor(&home, &entry);
+    is_well(&home);
+}

@@ -3,14 +3,14 @@
 use std::{
     fs,
     io::{self, Write},
-    net::TcpListener,
-    os::unix::net::UnixListener,
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{Arc, Mutex},
     thread,
 };
 
 use crate::{
     doctor::{examined, problem},
-    support::Home,
+    support::{Home, quiet_listener},
 };
 
 #[test]
@@ -37,7 +37,7 @@ fn what_is_no_file_in_the_place_of_the_lock_is_told_once() {
 }
 
 #[test]
-fn another_program_at_the_socket_is_named_also_where_it_says_something() {
+fn another_program_at_the_socket_is_named_whatever_it_says() {
     let home = Home::new();
     home.make_private("state");
     // What a daemon of before has left says nothing of who is there now.
@@ -45,23 +45,33 @@ fn another_program_at_the_socket_is_named_also_where_it_says_something() {
     let socket = home.pool().join("mcpool.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     let own = format!("process {}, which", std::process::id());
-    let is_named = || {
+    let is_named = |said: &str| {
         let (what, next) = problem(&home, "daemon");
         assert!(
-            what.contains(&own) && what.contains("mcpool.sock"),
+            what.contains(&format!("{own} {said}")) && what.contains("mcpool.sock"),
             "{what}"
         );
         assert!(next.starts_with("end that program"), "{next}");
     };
     // Nobody takes that call.
-    is_named();
+    is_named("has not answered");
+    let hangs_up: fn(UnixStream) = drop;
+    let manner = Arc::new(Mutex::new(hangs_up));
+    let current = Arc::clone(&manner);
     thread::spawn(move || {
-        while let Ok((mut caller, _)) = listener.accept() {
-            let _gone = caller.write_all(b"HTTP/1.1 400 Bad Request\r\n");
-            let _gone = io::copy(&mut caller, &mut io::sink());
+        while let Ok((caller, _)) = listener.accept() {
+            let answer = *current.lock().unwrap();
+            answer(caller);
         }
     });
-    is_named();
+    is_named("hangs up");
+    *manner.lock().unwrap() = |mut caller| while caller.write_all(&[b'a'; 1024]).is_ok() {};
+    is_named("says something else");
+    *manner.lock().unwrap() = |mut caller| {
+        let _gone = caller.write_all(b"HTTP/1.1 400 Bad Request\r\n");
+        let _gone = io::copy(&mut caller, &mut io::sink());
+    };
+    is_named("says something else");
     let stopped = home.run(&["stop"]);
     assert_eq!(stopped.code, Some(3), "{stopped:?}");
     assert!(stopped.stderr.contains(&own), "{stopped:?}");
@@ -71,7 +81,7 @@ fn another_program_at_the_socket_is_named_also_where_it_says_something() {
 #[test]
 fn a_port_that_was_taken_and_is_free_now_is_the_daemon_s_after_an_upgrade() {
     let home = Home::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = quiet_listener();
     let address = taken.local_addr().unwrap();
     home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
     home.session(&[]);

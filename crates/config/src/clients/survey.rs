@@ -285,11 +285,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     {
         return Err(Reason::Remote);
     }
-    // Of the entry, or of what holds its command line.
-    let holders = client.commands.iter().filter_map(|command| command.within);
-    let holders: Vec<&Node> = std::iter::once(entry)
-        .chain(holders.filter_map(|member| entry.get(member)))
-        .collect();
+    let holders = holders(entry, client);
     for holder in &holders {
         if let Some(kind) = holder.get("type").and_then(Node::text) {
             if [
@@ -349,6 +345,23 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     })
 }
 
+/// The entry, and what in it holds its command line: what is said of that may stand in either.
+fn holders<'t>(entry: &'t Node, client: &Client) -> Vec<&'t Node> {
+    let within = client.commands.iter().filter_map(|command| command.within);
+    let within = within.filter_map(|member| entry.get(member));
+    std::iter::once(entry).chain(within).collect()
+}
+
+/// Whether an entry says something of this variable: its value, or that it is passed on.
+pub fn declares(entry: &Node, client: &Client, variable: &str) -> bool {
+    let members = holders(entry, client)
+        .into_iter()
+        .flat_map(|holder| client.variables.iter().map(|member| holder.get(member)));
+    members
+        .flatten()
+        .any(|member| declared(member).contains(&variable))
+}
+
 /// Whether an entry is switched off.
 pub fn is_off(entry: &Node) -> bool {
     says(entry, "disabled", "true") || says(entry, "enabled", "false")
@@ -373,10 +386,20 @@ fn any_text(node: &Node, part: &str) -> bool {
 
 /// The names of variables: of a map its keys, of a list its texts, or what their `name` says.
 fn names(node: Option<&Node>, names: &mut Vec<String>) -> Result<(), Reason> {
-    let Some(node) = node else {
-        return Ok(());
-    };
-    let found: Vec<&str> = match &node.value {
+    for name in node.map(declared).unwrap_or_default() {
+        if name.contains('*') || name.parse::<EnvPattern>().is_err() {
+            return Err(Reason::Variable(name.escape_default().to_string()));
+        }
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The names of variables in such a member.
+fn declared(node: &Node) -> Vec<&str> {
+    match &node.value {
         Value::Map(members) => members.iter().map(|member| member.key.as_str()).collect(),
         Value::List(items) => items
             .iter()
@@ -386,16 +409,7 @@ fn names(node: Option<&Node>, names: &mut Vec<String>) -> Result<(), Reason> {
             })
             .collect(),
         Value::Text(_) | Value::Other(_) => Vec::new(),
-    };
-    for name in found {
-        if name.contains('*') || name.parse::<EnvPattern>().is_err() {
-            return Err(Reason::Variable(name.escape_default().to_string()));
-        }
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
     }
-    Ok(())
 }
 
 /// Whether a command line is that of a session with mcpool.

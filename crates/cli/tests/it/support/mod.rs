@@ -16,6 +16,9 @@ pub(crate) mod web;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    ops::Range,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -30,10 +33,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// The scripted server.
 pub(crate) const FAKE_SERVER: &str = env!("CARGO_BIN_EXE_fake-server");
 
+/// The ports that are tried for [`quiet_listener`]: below those that systems give out themselves.
+const QUIET_PORTS: Range<u32> = 20_000..32_000;
+
+/// A listener at a port that nobody is given who asks for any, and that this process takes once.
+pub(crate) fn quiet_listener() -> TcpListener {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // Other processes of tests begin elsewhere.
+    let first = process::id().wrapping_mul(97);
+    let count = QUIET_PORTS.end - QUIET_PORTS.start;
+    let mut tries = (0..count).map(|_| {
+        let next = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(QUIET_PORTS.start + next % count).unwrap();
+        TcpListener::bind(("127.0.0.1", port))
+    });
+    tries.find_map(Result::ok).expect("a port that is free")
+}
+
 /// An address that nobody listened at a moment ago.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    quiet_listener().local_addr().unwrap()
 }
 
 /// Waits until there is something.
