@@ -33,9 +33,6 @@ pub(crate) struct Exchanges {
     /// How many of them want log messages, by the severity from which on.
     #[serde(skip)]
     levels: [usize; Level::COUNT],
-    /// Whether one of these has ended, and nobody has looked since.
-    #[serde(skip)]
-    has_hushed: bool,
 }
 
 /// One request on its way to one response. It is small, as thousands may be open and the table moves them.
@@ -187,7 +184,6 @@ impl Exchanges {
             open: BTreeMap::new(),
             issued: epoch.begin(),
             levels: [0; Level::COUNT],
-            has_hushed: false,
         }
     }
 
@@ -209,14 +205,8 @@ impl Exchanges {
         let exchange = self.open.remove(&id)?;
         if let Some(level) = exchange.log_level() {
             self.levels[level as usize] -= 1;
-            self.has_hushed = true;
         }
         Some(exchange)
-    }
-
-    /// Whether one has ended that wanted log messages, since this was asked last.
-    pub(crate) fn take_hushed(&mut self) -> bool {
-        core::mem::take(&mut self.has_hushed)
     }
 
     /// The most verbose level that any of them wants.
@@ -261,7 +251,6 @@ impl Exchanges {
     /// Ends everything: the upstream has gone.
     pub(crate) fn close_all(&mut self) -> Vec<(MintedId, Exchange)> {
         self.levels = [0; Level::COUNT];
-        self.has_hushed = false;
         core::mem::take(&mut self.open).into_iter().collect()
     }
 

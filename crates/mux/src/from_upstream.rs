@@ -210,13 +210,8 @@ impl Mux {
         answer_in_era(upstream, frame, (claim.era, &claim.id), &claim.method)
     }
 
-    /// What follows the end of any exchange: others may go, asks may have become clear, and its server need not
-    /// be as verbose.
+    /// What follows the end of any exchange: others may go, and asks may have become clear.
     pub(crate) fn after_exchange(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let upstream = self.upstreams.get_mut(&upstream_id);
-        if upstream.is_some_and(|upstream| upstream.exchanges.take_hushed()) {
-            self.tell_level(upstream_id, out);
-        }
         self.settle_asks(upstream_id, out);
         self.stop_if_due(upstream_id, out);
     }

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec}
 
 use wire::{Frame, Message, Method, Outgoing, RequestId, quoted};
 
-use crate::class::Class;
+use crate::{class::Class, scales::Weighed};
 
 /// What every handle begins with, so that it is known whose it is.
 pub const HANDLE_PREFIX: &str = "mcpool.";
@@ -108,12 +108,12 @@ pub(crate) fn question(frame: &Frame) -> Box<str> {
 /// An answer that asks a client, with the handle that it has to bring back.
 pub(crate) fn input_required(
     id: &RequestId,
-    questions: &BTreeMap<u64, Box<str>>,
+    questions: &BTreeMap<u64, Weighed<Box<str>>>,
     handle: &RequestId,
 ) -> Outgoing {
     let questions: Vec<String> = questions
         .iter()
-        .map(|(shown, question)| format!(r#""{shown}":{question}"#))
+        .map(|(shown, question)| format!(r#""{shown}":{}"#, **question))
         .collect();
     let questions = questions.join(",");
     Outgoing::from(format!(

@@ -36,9 +36,8 @@ use crate::{
     timers::Timer,
 };
 
-/// How often a server may answer one request with questions, and a question may be put again that was not answered.
-/// The clients' own limits are 8 and 10.
-pub(crate) const ROUNDS_MAX: u32 = 8;
+/// How often a server may answer one request with questions. The clients' own limits are 8 and 10.
+const ROUNDS_MAX: u32 = 8;
 
 /// One request of a client whose server asks before it answers.
 #[derive(Debug, Serialize, Deserialize)]

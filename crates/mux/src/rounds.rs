@@ -27,7 +27,6 @@ use crate::{
         renamed, request_of,
     },
     ids::{LineNumber, SessionId, UpstreamId},
-    inquiry::ROUNDS_MAX,
     moment::Moment,
     mux::Mux,
     refusal::Refusal,
@@ -43,6 +42,9 @@ const UNKNOWN_HANDLE: Refusal = Refusal::BadParameter {
     what: "`requestState` is none that is waited for here: it was used before, or its time is over",
 };
 
+/// How often in a row a client may come back without an answer to what it is asked.
+const UNANSWERED_MAX: u32 = 8;
+
 /// All requests of a session that wait for their client to come back, by their handles as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Rounds {
@@ -50,6 +52,9 @@ pub(crate) struct Rounds {
     parked: BTreeMap<RequestId, Parked>,
     issued: u64,
 }
+
+/// Texts of questions, by the ids under which they are known here.
+type Questions = BTreeMap<u64, Weighed<Box<str>>>;
 
 /// A request that its client was answered with questions, and that its server is still at.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,12 +66,12 @@ struct Parked {
     asked: BTreeSet<u64>,
     /// The same, as they are put. An earlier version has frozen none.
     #[serde(default)]
-    questions: BTreeMap<u64, Box<str>>,
+    questions: Questions,
     /// How often in a row the client has come back without an answer to each of them.
     #[serde(default)]
     unanswered: u32,
     /// Questions that have come since.
-    to_come: BTreeMap<u64, Box<str>>,
+    to_come: Questions,
     /// What became of the request meanwhile.
     outcome: Option<Weighed<Outgoing>>,
     until: Moment,
@@ -101,17 +106,26 @@ impl Rounds {
         parked.find(|parked| parked.minted == minted)
     }
 
-    /// Bytes that are held of what has become of them.
+    /// Bytes that are held of what is asked and of what has become of them.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        let outcomes = self.parked.values().filter_map(|it| it.outcome.as_ref());
-        outcomes.map(|outcome| outcome.len()).sum()
+        let of_one = |parked: &Parked| {
+            let questions = parked.questions.values().chain(parked.to_come.values());
+            let questions: usize = questions.map(|question| question.len()).sum();
+            let outcome = parked.outcome.as_ref();
+            questions + outcome.map_or(0, |outcome| outcome.len())
+        };
+        self.parked.values().map(of_one).sum()
     }
 
     pub(crate) fn weigh_again(&mut self, session: &Scales) {
         for parked in self.parked.values_mut() {
             if let Some(outcome) = &mut parked.outcome {
                 outcome.hang_on(session);
+            }
+            let questions = parked.questions.values_mut();
+            for question in questions.chain(parked.to_come.values_mut()) {
+                question.hang_on(session);
             }
         }
     }
@@ -127,6 +141,7 @@ impl Rounds {
     pub(crate) fn withdraw(&mut self, shown: u64) {
         for parked in self.parked.values_mut() {
             parked.asked.remove(&shown);
+            parked.questions.remove(&shown);
             parked.to_come.remove(&shown);
         }
     }
@@ -144,7 +159,11 @@ impl Mux {
     ) {
         let place = (whose.session, upstream_id);
         let minted = self.call_asked_for(whose, upstream_id);
-        self.put_question(place, minted, (shown, question(frame)), out);
+        let Some(session) = self.sessions.get(&whose.session) else {
+            return;
+        };
+        let question = session.scales.weigh(question(frame));
+        self.put_question(place, minted, (shown, question), out);
     }
 
     /// Puts a question with a call that is at work; there may be none by now.
@@ -152,7 +171,7 @@ impl Mux {
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         minted: Option<MintedId>,
-        (shown, question): (u64, Box<str>),
+        (shown, question): (u64, Weighed<Box<str>>),
         out: &mut Outbox,
     ) {
         let Some(minted) = minted else {
@@ -236,7 +255,7 @@ impl Mux {
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
         minted: MintedId,
-        (questions, unanswered): (BTreeMap<u64, Box<str>>, u32),
+        (questions, unanswered): (Questions, u32),
         out: &mut Outbox,
     ) {
         let until = self.now + self.limits.round_patience;
@@ -272,7 +291,7 @@ impl Mux {
             asked: questions.keys().copied().collect(),
             questions,
             unanswered,
-            to_come: BTreeMap::new(),
+            to_come: Questions::new(),
             outcome: None,
             until,
             apart_until: Some(apart_until),
@@ -386,7 +405,7 @@ impl Mux {
         }
         // Also where its call is over: the server may have asked for another call of the same client.
         let mut answers = answers_of(frame);
-        let may_ask_again = claimed.is_some() && parked.unanswered < ROUNDS_MAX;
+        let may_ask_again = claimed.is_some() && parked.unanswered < UNANSWERED_MAX;
         let mut unanswered = 0;
         for shown in parked.asked {
             let answer = answers.remove(&format!("{shown}"));

@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** the sum is that of all [`Weighed`] that there are.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::{
     ops::Deref,
     sync::atomic::{AtomicUsize, Ordering},
@@ -51,6 +51,12 @@ impl Heavy for Frame {
 }
 
 impl Heavy for Outgoing {
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Heavy for Box<str> {
     fn weight(&self) -> usize {
         self.len()
     }

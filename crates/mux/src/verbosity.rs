@@ -127,16 +127,14 @@ impl Mux {
     /// A session has come or gone. If the server was told a level, another may be right by now: who never set one
     /// is not to miss what others do not want.
     pub(crate) fn tell_level_again(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        upstream.exchanges.take_hushed();
-        if upstream.level.is_some() {
+        let upstream = self.upstreams.get(&upstream_id);
+        if upstream.is_some_and(|upstream| upstream.level.is_some()) {
             self.tell_level(upstream_id, out);
         }
     }
 
-    /// Tells the server how verbose to be, if that has changed.
+    /// Tells the server how verbose to be, if that has changed. That a request has ended that wanted more is no reason:
+    /// what others do not want is kept from them here, and the next one most likely wants as much.
     pub(crate) fn tell_level(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
         let wanted = self.wanted_level(upstream_id);
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {

@@ -29,8 +29,8 @@ const ATTEMPTS: usize = 3;
 
 /// What a daemon says that does not know the word of our ask, and what is so then.
 const UNKNOWN_ASK: PrefaceError = PrefaceError::BadValue { key: "ask" };
-const TOO_OLD: &str = "the daemon that runs is older than this mcpool, and knows only servers that are \
-                       configured or have a command; run: mcpool upgrade";
+const TOO_OLD: &str = "the daemon that runs is older than this mcpool, and does not know what this session \
+                       asks for; run: mcpool upgrade";
 
 /// Somebody who comes to the daemons of one installation, always with the same ask.
 #[derive(Debug)]
@@ -149,9 +149,11 @@ impl Caller {
 
     /// A daemon that does not know what we ask for cannot say that it is too old.
     fn in_our_words(&self, answer: Answer) -> Answer {
-        let is_at_address =
-            matches!(&self.preface.ask, Ask::Session(session) if session.address.is_some());
-        if is_at_address && answer == Answer::Refused(UNKNOWN_ASK.to_string()) {
+        let is_newer = match &self.preface.ask {
+            Ask::Session(session) => session.address.is_some() || session.directory.is_some(),
+            Ask::Admin(_) => false,
+        };
+        if is_newer && answer == Answer::Refused(UNKNOWN_ASK.to_string()) {
             return Answer::Refused(TOO_OLD.to_owned());
         }
         answer

@@ -81,11 +81,8 @@ impl fmt::Display for BadFolder {
     }
 }
 
-impl error::Error for BadFolder {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+// Its words have those of what caused it in them.
+impl error::Error for BadFolder {}
 
 /// The workspace of this process, `None` if there is nothing that could be one.
 ///

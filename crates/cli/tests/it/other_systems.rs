@@ -96,7 +96,7 @@ fn older_daemon(home: &Home) -> thread::JoinHandle<String> {
 }
 
 #[test]
-fn a_daemon_that_is_too_old_for_a_url_refuses_it_and_the_way_out_is_told() {
+fn a_daemon_that_is_too_old_for_what_is_asked_refuses_it_and_the_way_out_is_told() {
     let home = Home::new();
     home.configure("");
     let daemon = older_daemon(&home);
@@ -107,6 +107,14 @@ fn a_daemon_that_is_too_old_for_a_url_refuses_it_and_the_way_out_is_told() {
         "{ran:?}"
     );
     assert_eq!(daemon.join().unwrap(), "session-at-url");
+
+    let home = Home::new();
+    home.configure("");
+    let daemon = older_daemon(&home);
+    let ran = home.run(&["connect", "--cwd", ".", "--", "cat"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("mcpool upgrade"), "{ran:?}");
+    assert_eq!(daemon.join().unwrap(), "session-in-folder");
 }
 
 /// The key of a session in the address that was asked for.

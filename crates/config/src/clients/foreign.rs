@@ -173,7 +173,8 @@ fn program(entry: &Node) -> Result<ServerEntry, String> {
 }
 
 fn is(node: &Node, word: &str) -> bool {
-    node.value == Value::Other(word.to_owned())
+    // YAML has them with capitals, too.
+    matches!(&node.value, Value::Other(raw) if raw.eq_ignore_ascii_case(word))
 }
 
 /// Whether it says nothing, in any grammar.

@@ -282,8 +282,6 @@ fn a_legacy_server_is_as_verbose_as_any_modern_request_wants_while_it_is_there()
             ! u1 separates x
         u1: result #4 {"content":[]}
             -> alice: result #2
-            -> u1: logging/setLevel #6 level=warning
-        u1: result #6
         u1: message level=info
         u1: message level=emergency
             -> alice: message level=emergency
@@ -292,13 +290,13 @@ fn a_legacy_server_is_as_verbose_as_any_modern_request_wants_while_it_is_there()
         u1: message level=emergency
         bob opens era=legacy
         bob: tools/call #1 modern tool=x log=error
-            -> u1: logging/setLevel #8 level=error
-            -> u1: tools/call #7
-        u1: result #8
+            -> u1: logging/setLevel #7 level=error
+            -> u1: tools/call #6
+        u1: result #7
         u1: message level=warning
         u1: message level=error
             -> bob: message level=error
-        u1: result #7 {"content":[]}
+        u1: result #6 {"content":[]}
             -> bob: result #1
     "#]]);
 }
@@ -386,9 +384,9 @@ fn who_set_no_level_goes_on_hearing_what_a_modern_request_does_not_want() {
         u1: result #6
         u1: result #5
             -> alice: result #2
+        bob leaves
             -> u1: logging/setLevel #7 level=info
         u1: result #7
-        bob leaves
         alice: tools/call #3 modern tool=t log=error
             -> u1: logging/setLevel #9 level=error
             -> u1: tools/call #8

@@ -103,11 +103,9 @@ impl Strangers {
     /// Has those go who have been here for long, if there are more than may stay.
     pub(super) fn thin_out(&self) {
         let mut here = lock(&self.here);
-        while here.waiting.len() > STAYING_MAX
-            && here
-                .oldest()
-                .is_some_and(|since| since.elapsed() >= HOSPITALITY)
-        {
+        let has_stayed = |waiting: &&Waiting| waiting.since.elapsed() >= HOSPITALITY;
+        let staying = here.waiting.values().take_while(has_stayed).count();
+        for _ in STAYING_MAX..staying {
             here.send_oldest_away();
         }
     }
@@ -255,6 +253,19 @@ mod tests {
         for mut stranger in stay {
             assert!(!is_told_to_go(&mut stranger).await);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_have_just_come_are_none_who_stay() {
+        let strangers = Strangers::of(STRANGERS_MAX * STRANGERS_SHARE);
+        let mut from_far_away = next(&strangers).await;
+        time::advance(HOSPITALITY).await;
+        let mut quick = Vec::new();
+        for _ in 0..2 * STAYING_MAX {
+            quick.push(next(&strangers).await);
+        }
+        strangers.thin_out();
+        assert!(!is_told_to_go(&mut from_far_away).await);
     }
 
     #[tokio::test(start_paused = true)]
