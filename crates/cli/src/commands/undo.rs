@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use config::clients::{self, Client, Kind};
+use config::clients::Kind;
 use serde::Serialize;
 use shim::places::Places;
 
 use super::import;
 use crate::{
     args::Output,
-    config_file,
     exit::Exit,
     moving::{
         from,
@@ -154,21 +153,17 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
 /// The servers that clients reach through mcpool now. No import that is on record has written that: a person has,
 /// or a client has brought back what it had read.
 fn others(machine: &Machine, ids: &[String]) -> Vec<Other> {
-    let is_meant = |client: &Client| ids.is_empty() || ids.iter().any(|id| id == client.id);
-    let wanted: Vec<&'static Client> = clients::ALL
-        .iter()
-        .copied()
-        .filter(|client| is_meant(client))
-        .collect();
-    let files = machine.files(&wanted).into_iter();
+    let files = machine.files(&import::clients(ids)).into_iter();
     let others = files.map(|found| {
-        // What cannot be read is none of ours.
-        let text = config_file::read_file(&found.path).unwrap_or_default();
-        let entries = clients::survey(&text, found.client).unwrap_or_default();
-        let ours = entries.into_iter().filter_map(|entry| match entry.kind {
-            Kind::Ours(command) if !behind_mcpool(&command.words).is_empty() => Some(entry.name),
-            Kind::Ours(_) | Kind::Local(_) | Kind::LeftAlone(_) => None,
-        });
+        let ours = found
+            .entries()
+            .into_iter()
+            .filter_map(|entry| match entry.kind {
+                Kind::Ours(command) if !behind_mcpool(&command.words).is_empty() => {
+                    Some(entry.name)
+                }
+                Kind::Ours(_) | Kind::Local(_) | Kind::LeftAlone(_) => None,
+            });
         Other {
             client: found.client.id,
             shown: machine.shown(&found.path),

@@ -178,7 +178,7 @@ impl Entries {
         let mean_it = self.ours.iter().filter(|ours| !ours.names_home);
         let unknown = mean_it.filter_map(|ours| {
             let server = named_server(&ours.words)?;
-            let is_known = config.servers.keys().any(|it| it.as_str() == server);
+            let is_known = config.servers.contains_key(server.as_str());
             (!is_known).then_some((&ours.name, server))
         });
         let tell = |(entry, server): (&String, String)| {

@@ -5,10 +5,10 @@ use std::{
     path::{self, Path, PathBuf},
 };
 
-use config::clients::{self, Client, Place, System};
+use config::clients::{self, Client, Entry, Place, System};
 use shim::{sibling, workspace};
 
-use crate::commands::connect::SMALL_PROGRAM;
+use crate::{commands::connect::SMALL_PROGRAM, config_file};
 
 /// This machine, as clients see it: `HOME` is what they go by.
 #[derive(Clone)]
@@ -22,6 +22,14 @@ pub(crate) struct Found {
     pub(crate) client: &'static Client,
     pub(crate) place: &'static Place,
     pub(crate) path: PathBuf,
+}
+
+impl Found {
+    /// What it has of servers; nothing if that cannot be read.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let text = config_file::read_file(&self.path).unwrap_or_default();
+        clients::survey(&text, self.client).unwrap_or_default()
+    }
 }
 
 impl Machine {

@@ -16,6 +16,7 @@ use super::{
     safe_file::Original,
     shadow::{CLIENT, Shadows, Standing},
 };
+use crate::ui;
 
 /// One server that import has put before the file of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,8 +174,8 @@ impl Stale {
 
     /// The command that mends it.
     pub(crate) fn mend(&self) -> String {
-        let project = self.project.replace('\'', r"'\''");
-        format!("cd '{project}' && mcpool import --client claude-code --apply")
+        let project = ui::in_quotes(&self.project);
+        format!("cd {project} && mcpool import --client claude-code --apply")
     }
 }
 

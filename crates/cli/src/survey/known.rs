@@ -7,7 +7,7 @@ use config::{
     clients::{self, Kind},
 };
 
-use crate::{config_file, moving::machine::Machine};
+use crate::moving::machine::Machine;
 
 /// What is known to be a server, whatever it is called.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,7 @@ impl Known {
     pub(crate) fn and_of_clients(mut self) -> Known {
         let files = Machine::this().map(|machine| machine.files(clients::ALL));
         for found in files.unwrap_or_default() {
-            let text = config_file::read_file(&found.path).unwrap_or_default();
-            for entry in clients::survey(&text, found.client).unwrap_or_default() {
+            for entry in found.entries() {
                 match entry.kind {
                     Kind::Local(local) => self.add(&local.command.words),
                     Kind::Ours(command) => self.add(behind_mcpool(&command.words)),

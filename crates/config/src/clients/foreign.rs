@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, slice};
 
 use super::{
     grammar::{Grammar, Unreadable},
-    survey::{Reason, is_off, is_ours},
+    survey::{Reason, is_off, is_ours, says},
     tree::{Node, Value},
 };
 use crate::{ServerEntry, ServerName, Template};
@@ -117,13 +117,10 @@ fn server(name: &str, entry: &Node) -> Result<(ServerName, ServerEntry), String>
     if is_off(entry) {
         return Err(Reason::Disabled.to_string());
     }
-    if entry
-        .get("quarantined")
-        .is_some_and(|node| is(node, "true"))
-    {
+    if says(entry, "quarantined", "true") {
         return Err("quarantined there, until somebody has looked at it".to_owned());
     }
-    let is_on = |node: &Node| !(is_empty(node) || is(node, "false") || is_off(node));
+    let is_on = |node: &Node| !(is_empty(node) || node.is_word("false") || is_off(node));
     let mut not_taken = NOT_TAKEN.into_iter();
     if let Some(key) = not_taken.find(|key| {
         let node = entry.get(key);
@@ -170,11 +167,6 @@ fn program(entry: &Node) -> Result<ServerEntry, String> {
         },
         ..ServerEntry::default()
     })
-}
-
-fn is(node: &Node, word: &str) -> bool {
-    // YAML has them with capitals, too.
-    matches!(&node.value, Value::Other(raw) if raw.eq_ignore_ascii_case(word))
 }
 
 /// Whether it says nothing, in any grammar.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{
     grammar::{Added, Change, Grammar},
     shape::Client,
-    survey::{CommandAt, Entry, Local},
+    survey::{self, CommandAt, Entry, Local},
     tree::{Node, Step, Style, Value},
 };
 use crate::{ServerEntry, ServerName, ServerNameError};
@@ -131,14 +131,13 @@ pub fn over_http(
 
 /// The address that an entry names, if it does.
 pub fn address<'t>(tree: &'t Node, entry: &Entry, client: &Client) -> Option<&'t str> {
-    let node = tree.at(&entry.at)?;
-    let within = client.commands.iter().filter_map(|form| form.within);
-    let mut holders = std::iter::once(node).chain(within.filter_map(|member| node.get(member)));
     let of = |holder: &'t Node| {
         let mut members = client.addresses.iter();
         members.find_map(|member| holder.get(member).and_then(Node::text))
     };
-    holders.find_map(of)
+    survey::holders(tree.at(&entry.at)?, client)
+        .into_iter()
+        .find_map(of)
 }
 
 /// The entry, and what holds its command line if that is another.

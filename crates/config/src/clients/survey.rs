@@ -346,7 +346,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
 }
 
 /// The entry, and what in it holds its command line: what is said of that may stand in either.
-fn holders<'t>(entry: &'t Node, client: &Client) -> Vec<&'t Node> {
+pub(super) fn holders<'t>(entry: &'t Node, client: &Client) -> Vec<&'t Node> {
     let within = client.commands.iter().filter_map(|command| command.within);
     let within = within.filter_map(|member| entry.get(member));
     std::iter::once(entry).chain(within).collect()
@@ -367,11 +367,8 @@ pub fn is_off(entry: &Node) -> bool {
     says(entry, "disabled", "true") || says(entry, "enabled", "false")
 }
 
-fn says(entry: &Node, key: &str, word: &str) -> bool {
-    entry.get(key).is_some_and(|node| match &node.value {
-        Value::Other(raw) => raw.eq_ignore_ascii_case(word),
-        Value::Map(_) | Value::List(_) | Value::Text(_) => false,
-    })
+pub(super) fn says(entry: &Node, key: &str, word: &str) -> bool {
+    entry.get(key).is_some_and(|node| node.is_word(word))
 }
 
 /// Whether any text in it has this part.

@@ -98,6 +98,11 @@ impl Node {
         }
     }
 
+    /// Whether this is a bare word, such as `true`; YAML has them with capitals, too.
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(&self.value, Value::Other(raw) if raw.eq_ignore_ascii_case(word))
+    }
+
     /// The member of this name; of several, the last, as parsers of JSON have it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         let found = self.members().iter().rev().find(|member| member.key == key);
