@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{error, home_for, home_with};
 use crate::support::{
-    Client,
+    Client, Home,
     remote::{Manners, Mood, Remote, Speaks},
     remote_socket::RemoteSocket,
     until,
@@ -21,6 +21,17 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn remote() -> Remote {
     Remote::start(Manners::default())
+}
+
+/// A client that is asked something because of a call, the call and what it is asked.
+fn asked(home: &Home, remote: &Remote) -> (Client, u64, Value) {
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
+    client.initialize_with(&json!({"elicitation": {}}));
+    let call = client.begin("ask", json!({}));
+    let asked = client.wait_for(|it| it["method"] == "elicitation/create");
+    // What asks for a stream of the server's own has no name, either.
+    remote.has_seen("GET", 1);
+    (client, call, asked)
 }
 
 #[test]
@@ -242,12 +253,7 @@ fn a_stream_of_the_servers_own_is_not_asked_for_while_the_server_wants_to_be_lef
 fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for_it() {
     let remote = remote();
     let home = home_for(&remote);
-    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
-    client.initialize_with(&json!({"elicitation": {}}));
-    let call = client.begin("ask", json!({}));
-    let asked = client.wait_for(|it| it["method"] == "elicitation/create");
-    // What asks for a stream of the server's own says nothing, either.
-    remote.has_seen("GET", 1);
+    let (mut client, call, asked) = asked(&home, &remote);
     let refused = 7;
     for _ in 0..refused {
         // What has no name is an answer.
@@ -271,12 +277,7 @@ fn an_answer_to_what_a_server_has_asked_is_kept_while_the_server_has_no_time_for
 fn a_conversation_ends_when_nobody_knows_whether_the_server_has_the_answer_that_it_waits_for() {
     let remote = remote();
     let home = home_for(&remote);
-    let mut client = Client::spawn(&mut home.mcpool(&["connect", "there"]));
-    client.initialize_with(&json!({"elicitation": {}}));
-    let call = client.begin("ask", json!({}));
-    let asked = client.wait_for(|it| it["method"] == "elicitation/create");
-    // What asks for a stream of the server's own says nothing, either.
-    remote.has_seen("GET", 1);
+    let (mut client, call, asked) = asked(&home, &remote);
     remote.refuses("", "");
     client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}}));
     let (_, words) = error(&client.response(call));
