@@ -44,6 +44,8 @@ pub(super) struct Peer {
     pub(super) topics: BTreeMap<String, bool>,
     /// Wishes of the modern era that it keeps, by id, with their filters.
     pub(super) listens: BTreeMap<u64, String>,
+    /// Those that it has not acknowledged.
+    pub(super) unsaid: BTreeMap<u64, String>,
 }
 
 /// Something that a server works on.
@@ -54,6 +56,8 @@ pub(super) struct Work {
     mark: Option<Mark>,
     pub(super) shape: Option<Shape>,
     has_token: bool,
+    /// Which of the resources it subscribes to.
+    pub(super) subscribes: Option<usize>,
     /// From which severity on its client wants log messages, if the request says so.
     level: Option<u8>,
 }
@@ -85,6 +89,7 @@ impl Peer {
             asks_issued: 0,
             topics: BTreeMap::new(),
             listens: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
         }
     }
 
@@ -111,6 +116,13 @@ impl Peer {
         ignores && self.era == Some(Era::Modern)
     }
 
+    /// It is to tell of a resource, and does if it tells of that; says which it is.
+    fn subscribe(&mut self, topic: String) -> Option<usize> {
+        let at = URIS.iter().position(|uri| *uri == topic)?;
+        self.topics.insert(topic, SPECS[self.spec].tells_of(at));
+        Some(at)
+    }
+
     /// It reads something, and remembers what it is to do about it.
     fn read(
         &mut self,
@@ -135,6 +147,7 @@ impl Peer {
                 }
                 let uri = params.uri.as_ref().and_then(|span| frame.text(span));
                 let topic = uri.as_deref().unwrap_or_default().to_owned();
+                let mut subscribes = None;
                 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
                 match method {
                     Method::Listen => {
@@ -143,10 +156,10 @@ impl Peer {
                             .as_ref()
                             .and_then(|at| frame.member(at, "notifications"));
                         let filter = filter.map_or("", |filter| filter.value).to_owned();
-                        self.listens.insert(minted, filter);
+                        self.unsaid.insert(minted, filter);
                         return;
                     }
-                    Method::ResourcesSubscribe => drop(self.topics.insert(topic, true)),
+                    Method::ResourcesSubscribe => subscribes = self.subscribe(topic),
                     Method::ResourcesUnsubscribe => drop(self.topics.insert(topic, false)),
                     _plain => {}
                 }
@@ -165,6 +178,7 @@ impl Peer {
                     mark,
                     shape,
                     has_token: params.meta_token.is_some(),
+                    subscribes,
                     level: level.and_then(|at| u8::try_from(at).ok()),
                 });
             }
@@ -172,6 +186,7 @@ impl Peer {
                 let named = params.request_id.as_ref();
                 let minted = named.and_then(|(id, _)| id.as_number()).unwrap_or(u64::MAX);
                 self.listens.remove(&minted);
+                self.unsaid.remove(&minted);
                 let works = self.works.extract_if(.., |work| work.minted == minted);
                 let marks: Vec<Option<Mark>> = works.map(|work| work.mark).collect();
                 // Whoever was asked because of it has heard of that.
@@ -312,7 +327,9 @@ impl World {
             self.say_withdrawn(id, &named)?;
         }
         let shape = work.shape.unwrap_or(Shape::Ping);
-        let kind = if self.judge.may_answer(id, shape, kind) {
+        let kind = if work.subscribes.is_some_and(|at| self.refuses(id, at)) {
+            Kind::Error
+        } else if self.judge.may_answer(id, shape, kind) {
             kind
         } else {
             Kind::Result
@@ -332,7 +349,12 @@ impl World {
             Kind::Result if matches!(shape, Shape::Plain(_)) => {
                 format!(r#""result":{}"#, self.page_text(id, shape, mark, what))
             }
-            Kind::Result => self.result_of(mark, cause, era, shape),
+            Kind::Result => {
+                if let Some(at) = work.subscribes {
+                    self.judge.server_promises(id, &format!(r#""{}""#, URIS[at]));
+                }
+                self.result_of(mark, cause, era, shape)
+            }
             Kind::Error | Kind::NotFound => {
                 let code = if kind == Kind::NotFound {
                     -32002
@@ -351,6 +373,53 @@ impl World {
         self.speak(
             id,
             format!(r#"{{"jsonrpc":"2.0","id":{minted},{outcome}}}"#),
+        )
+    }
+
+    /// Whether it does not tell of a resource.
+    pub(super) fn refuses(&self, id: UpstreamId, uri: usize) -> bool {
+        let peer = self.servers.get(&id);
+        peer.is_some_and(|peer| !SPECS[peer.spec].tells_of(uri))
+    }
+
+    /// A server of the modern era says of what it will tell, or that it will not be listened to so.
+    pub(super) fn acknowledge(&mut self, who: u8) -> Held {
+        match self.server(who, |peer| peer.serves() && !peer.unsaid.is_empty()) {
+            Some(id) => self.acknowledge_one(id),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn acknowledge_one(&mut self, id: UpstreamId) -> Held {
+        let Some(peer) = self.servers.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some((minted, mut filter)) = peer.unsaid.pop_first() else {
+            return Ok(());
+        };
+        let spec = &SPECS[peer.spec];
+        let kept = spec.keeps_to_itself.map(|at| URIS[usize::from(at)]);
+        let kept = kept.filter(|uri| filter.contains(&format!(r#""{uri}""#)));
+        if spec.is_strict && kept.is_some() {
+            self.judge.listening_ends(id, minted);
+            let error = format!(r#"{{"code":-32000,"message":"{}"}}"#, words::NOT_TOLD);
+            return self.speak(
+                id,
+                format!(r#"{{"jsonrpc":"2.0","id":{minted},"error":{error}}}"#),
+            );
+        }
+        if let Some(uri) = kept {
+            filter = words::without(&filter, uri);
+        }
+        peer.listens.insert(minted, filter.clone());
+        self.judge.server_promises(id, &filter);
+        let meta = format!(r#""_meta":{{"{SUBSCRIPTION}":{minted}}}"#);
+        let params = format!(r#"{{{meta},"notifications":{filter}}}"#);
+        self.speak(
+            id,
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{params}}}"#
+            ),
         )
     }
 
