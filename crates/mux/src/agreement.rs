@@ -98,12 +98,7 @@ impl Mux {
 
     /// Asks a server to tell of resources, as far as it has not been asked. One without a process is asked when it
     /// has one.
-    pub(crate) fn ask_for(
-        &mut self,
-        upstream_id: UpstreamId,
-        uris: &[Box<str>],
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn ask_for(&mut self, upstream_id: UpstreamId, uris: &[Box<str>], out: &mut Outbox) {
         let upstream = self.upstreams.get(&upstream_id);
         if upstream.is_some_and(|upstream| upstream.key.era == Era::Modern) {
             self.listen_to(upstream_id, out);
@@ -226,7 +221,13 @@ impl Mux {
     }
 
     /// A server has said whether it tells of a resource.
-    fn settle_agreement(&mut self, upstream_id: UpstreamId, uri: &str, word: Word<'_>, out: &mut Outbox) {
+    fn settle_agreement(
+        &mut self,
+        upstream_id: UpstreamId,
+        uri: &str,
+        word: Word<'_>,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -377,7 +378,9 @@ impl Mux {
         let timer = Timer::AgreementPatience(session_id);
         let session = self.sessions.get(&session_id);
         match session.and_then(|session| session.awaiting().map(|(_, since)| since).min()) {
-            Some(since) => self.timers.set(timer, since + self.limits.agreement_patience),
+            Some(since) => self
+                .timers
+                .set(timer, since + self.limits.agreement_patience),
             None => self.timers.clear(timer),
         }
     }
@@ -389,7 +392,9 @@ impl Mux {
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        let subscribing = session.subscribing.extract_if(.., |_, it| is_over(it.since));
+        let subscribing = session
+            .subscribing
+            .extract_if(.., |_, it| is_over(it.since));
         let subscribing: Vec<(RequestId, Subscribing)> = subscribing.collect();
         let mut over: BTreeSet<Box<str>> = subscribing
             .iter()

@@ -273,7 +273,12 @@ impl Mux {
         }
     }
 
-    pub(crate) fn stop_listening(&mut self, session_id: SessionId, listening: &Listening, out: &mut Outbox) {
+    pub(crate) fn stop_listening(
+        &mut self,
+        session_id: SessionId,
+        listening: &Listening,
+        out: &mut Outbox,
+    ) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };

@@ -195,7 +195,8 @@ impl World {
         if let Some(at) = work.subscribes
             && refused.is_none()
         {
-            self.judge.server_promises(id, &format!(r#""{}""#, URIS[at]));
+            self.judge
+                .server_promises(id, &format!(r#""{}""#, URIS[at]));
         }
         let outcome = match work.shape {
             _any if refused.is_some() => {

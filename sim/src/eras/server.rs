@@ -351,7 +351,8 @@ impl World {
             }
             Kind::Result => {
                 if let Some(at) = work.subscribes {
-                    self.judge.server_promises(id, &format!(r#""{}""#, URIS[at]));
+                    self.judge
+                        .server_promises(id, &format!(r#""{}""#, URIS[at]));
                 }
                 self.result_of(mark, cause, era, shape)
             }
