@@ -4,7 +4,8 @@
 //! `subscriptions/listen` (2026-07-28: the acknowledgement names what is honoured). A client that speaks as its
 //! server does asks itself; for any other we ask, and it hears of no agreement that nobody has given.
 //!
-//! **Invariant:** whoever waits hears once that the server agrees, that it does not, or that it has not said.
+//! **Invariant:** whoever waits hears once that the server agrees, that it does not, or that it has not said; but
+//! who unsubscribes meanwhile hears that all is done.
 
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
@@ -27,6 +28,7 @@ use crate::{
     subscribe::Forward,
     terms::Lack,
     timers::Timer,
+    upstream::State as UpstreamState,
 };
 
 /// A `resources/subscribe` of a legacy client whose server is of the modern era.
@@ -79,20 +81,33 @@ impl Mux {
         self.ask_for(upstream_id, &[uri], out);
     }
 
-    /// A session that waited for word from another server waits for it from this one.
-    pub(crate) fn await_agreement(
+    /// A session has been told elsewhere that it is subscribed to some resources, and waits for word of others:
+    /// this server is to tell of those, and to give it.
+    pub(crate) fn bring_subscriptions(
         &mut self,
         (session_id, upstream_id): (SessionId, UpstreamId),
-        uri: &str,
+        held: &[Box<str>],
         out: &mut Outbox,
     ) {
+        let session = self.sessions.get(&session_id);
+        let awaited: BTreeSet<Box<str>> = session
+            .into_iter()
+            .flat_map(Session::awaiting)
+            .map(|(uri, _)| uri.into())
+            .collect();
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if upstream.subscriptions.want(uri, session_id) {
-            self.tell_word((session_id, upstream_id), uri, Word::Agreed, out);
-        } else {
-            self.ask_for(upstream_id, &[uri.into()], out);
+        for uri in held {
+            upstream.subscriptions.reinstate(uri, session_id);
+        }
+        let (agreed, mut asked): (Vec<Box<str>>, Vec<Box<str>>) = awaited
+            .into_iter()
+            .partition(|uri| upstream.subscriptions.want(uri, session_id));
+        asked.extend_from_slice(held);
+        self.ask_for(upstream_id, &asked, out);
+        for uri in agreed {
+            self.tell_word((session_id, upstream_id), &uri, Word::Agreed, out);
         }
     }
 
@@ -114,7 +129,7 @@ impl Mux {
             if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
                 && let Some(minted) = asked
             {
-                upstream.subscriptions.is_asked(uri, minted);
+                upstream.subscriptions.note_errand(uri, minted);
             }
         }
     }
@@ -133,6 +148,9 @@ impl Mux {
         let Some(uri) = upstream.subscriptions.take_errand(minted) else {
             return;
         };
+        if answer.is_none() {
+            upstream.subscriptions.may_have_agreed(&uri);
+        }
         let word = match answer.map(|answer| &answer.message) {
             Some(Message::Response {
                 result: Some(_), ..
@@ -165,12 +183,16 @@ impl Mux {
             return;
         };
         heard.is_acknowledged = true;
-        let (uris, before) = (heard.uris.clone(), heard.before.take());
+        let honoured = Filter::in_params(frame, params).unwrap_or_default();
+        let honoured: BTreeSet<Box<str>> = honoured.resource_subscriptions.into_iter().collect();
+        // What it has not agreed to is not what it is listened to for.
+        let told = heard.uris.iter().filter(|uri| honoured.contains(*uri));
+        let told = told.cloned().collect();
+        let uris = core::mem::replace(&mut heard.uris, told);
+        let before = heard.before.take();
         if let Some(before) = before {
             self.listen_no_longer(upstream_id, before.request, out);
         }
-        let honoured = Filter::in_params(frame, params).unwrap_or_default();
-        let honoured: BTreeSet<Box<str>> = honoured.resource_subscriptions.into_iter().collect();
         for uri in &uris {
             let word = if honoured.contains(uri) {
                 Word::Agreed
@@ -179,7 +201,6 @@ impl Mux {
             };
             self.settle_agreement(upstream_id, uri, word, out);
         }
-        self.forget_unwanted(upstream_id);
         self.listen_to(upstream_id, out);
     }
 
@@ -196,27 +217,21 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let mut new = uris
-            .iter()
-            .filter(|uri| upstream.subscriptions.is_awaited(uri));
-        match (new.next(), new.next()) {
-            (None, _) => return,
-            (Some(_), Some(_)) => upstream.subscriptions.ask_singly(),
+        let subscriptions = &mut upstream.subscriptions;
+        let mut suspects = uris.iter().filter(|uri| !subscriptions.is_agreed(uri));
+        match (suspects.next(), suspects.next()) {
+            (None, _) => {}
+            (Some(_), Some(_)) => subscriptions.ask_singly(),
             (Some(only), None) => {
                 let only = only.clone();
                 self.settle_agreement(upstream_id, &only, Word::Refused(Some(answer)), out);
             }
         }
-        self.listen_to(upstream_id, out);
-    }
-
-    /// What the server has not agreed to is not what it is listened to for.
-    fn forget_unwanted(&mut self, upstream_id: UpstreamId) {
+        // It would refuse the same again.
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && let Some(heard) = &mut upstream.heard
+            && upstream.subscriptions.uris_to_ask_for() != uris
         {
-            let wanted: BTreeSet<Box<str>> = upstream.subscriptions.uris().into_iter().collect();
-            heard.uris.retain(|uri| wanted.contains(uri));
+            self.listen_to(upstream_id, out);
         }
     }
 
@@ -332,7 +347,7 @@ impl Mux {
         session.open.remove(id);
         let still = session.subscribing.values().any(|it| it.uri == uri);
         if !still {
-            self.want_no_longer(session_id, &uri, out);
+            self.want_no_longer(session_id, [uri], out);
         }
         self.end_unanswered(session_id, line, out);
     }
@@ -350,25 +365,38 @@ impl Mux {
         let subscribing = core::mem::take(&mut session.subscribing);
         let is_waiting = |_: &RequestId, it: &mut Listening| !it.awaited.is_empty();
         let listening: Vec<_> = session.listening.extract_if(.., is_waiting).collect();
+        let still = session.still_wanted();
+        let subscribed = subscribing.values().map(|it| it.uri.clone());
+        let listened = listening.iter().flat_map(|(_, it)| it.uris.iter().cloned());
+        let all: BTreeSet<Box<str>> = subscribed.chain(listened).collect();
+        self.want_no_longer(session_id, all.difference(&still).cloned(), out);
         for (id, it) in subscribing {
-            self.want_no_longer(session_id, &it.uri, out);
             self.refuse(session_id, &id, it.line, refusal.clone(), out);
         }
         for (id, it) in listening {
-            self.stop_listening(session_id, &it, out);
             self.refuse(session_id, &id, it.line(), refusal.clone(), out);
         }
     }
 
-    /// A session wants no word of a resource any more.
-    fn want_no_longer(&mut self, session_id: SessionId, uri: &str, out: &mut Outbox) {
+    /// A session does not want to be told of resources any more.
+    pub(crate) fn want_no_longer(
+        &mut self,
+        session_id: SessionId,
+        uris: impl IntoIterator<Item = Box<str>>,
+        out: &mut Outbox,
+    ) {
         let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
             return;
         };
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        if upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes {
+        let mut unwanted: Vec<Box<str>> = uris.into_iter().collect();
+        unwanted.retain(|uri| upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes);
+        // A server of the modern era hears what is wanted as a whole, and hears it once.
+        let is_modern = upstream.key.era == Era::Modern;
+        let times = if is_modern { 1 } else { unwanted.len() };
+        for uri in unwanted.iter().take(times) {
             self.unsubscribe(upstream_id, uri, out);
         }
     }
@@ -376,19 +404,33 @@ impl Mux {
     /// Sees to it that a session does not wait for ever.
     pub(crate) fn watch_agreement(&mut self, session_id: SessionId) {
         let timer = Timer::AgreementPatience(session_id);
+        let asked = self.asked_since(session_id);
         let session = self.sessions.get(&session_id);
-        match session.and_then(|session| session.awaiting().map(|(_, since)| since).min()) {
-            Some(since) => self
-                .timers
-                .set(timer, since + self.limits.agreement_patience),
+        let earliest = session.and_then(|session| session.awaiting().map(|(_, since)| since).min());
+        match earliest {
+            Some(since) => {
+                let due = since.max(asked) + self.limits.agreement_patience;
+                self.timers.set(timer, due);
+            }
             None => self.timers.clear(timer),
+        }
+    }
+
+    /// Since when the server of a session can have been asked: while there is no process, no time counts.
+    fn asked_since(&self, session_id: SessionId) -> Moment {
+        let session = self.sessions.get(&session_id);
+        let upstream = session.and_then(|session| self.upstreams.get(&session.upstream()?));
+        match upstream.map(|upstream| upstream.state) {
+            Some(UpstreamState::Ready { since }) => since,
+            Some(_) | None => self.now,
         }
     }
 
     /// A server has not said in time whether it tells of what a session wants to hear of.
     pub(crate) fn on_agreement_patience(&mut self, session_id: SessionId, out: &mut Outbox) {
         let patience = self.limits.agreement_patience;
-        let is_over = |since: Moment| since + patience <= self.now;
+        let asked = self.asked_since(session_id);
+        let is_over = |since: Moment| since.max(asked) + patience <= self.now;
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
@@ -409,10 +451,8 @@ impl Mux {
                 complete.push(id.clone());
             }
         }
-        let still: BTreeSet<Box<str>> = session.awaiting().map(|(uri, _)| uri.into()).collect();
-        for uri in over.difference(&still) {
-            self.want_no_longer(session_id, uri, out);
-        }
+        let still = session.still_wanted();
+        self.want_no_longer(session_id, over.difference(&still).cloned(), out);
         for (id, it) in subscribing {
             let refusal = Refusal::TookTooLong {
                 after: patience,
@@ -428,6 +468,16 @@ impl Mux {
 }
 
 impl Session {
+    /// All resources that it wishes to be told of.
+    fn still_wanted(&self) -> BTreeSet<Box<str>> {
+        let subscribing = self.subscribing.values().map(|it| it.uri.clone());
+        let listening = self
+            .listening
+            .values()
+            .flat_map(|it| it.uris.iter().cloned());
+        subscribing.chain(listening).collect()
+    }
+
     /// Of which resources it waits for word, and since when.
     pub(crate) fn awaiting(&self) -> impl Iterator<Item = (&str, Moment)> {
         let subscribing = self.subscribing.values().map(|it| (&*it.uri, it.since));

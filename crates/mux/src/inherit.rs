@@ -12,7 +12,6 @@ use crate::{
     action::{Action, Outbox},
     class::Class,
     event::{Asks, Front, Joins, Link, Opening, Record, Start},
-    exchange::Errand,
     fact::Fact,
     ghosts::Haunting,
     ids::{LineNumber, SessionId, UpstreamId},
@@ -24,7 +23,6 @@ use crate::{
     refusal::Refusal,
     routing::ASKS_UNBOUND,
     session::{Initialize, Session, State as SessionState},
-    subscribe::Forward,
     upstream::{Origin, Standing, State, StopCause, Upstream},
     wishes::{level_of, uri_of},
 };
@@ -260,19 +258,8 @@ impl Mux {
         let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
             return;
         };
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
         // A server that was taken over may have it already, and loses nothing when it hears of it again.
-        if upstream.subscriptions.reinstate(&uri, session_id) == Forward::Yes {
-            self.run_errand(
-                upstream_id,
-                Errand::Subscribe,
-                &Method::ResourcesSubscribe,
-                ("uri", &uri),
-                out,
-            );
-        }
+        self.bring_subscriptions((session_id, upstream_id), &[uri], out);
     }
 }
 

@@ -81,6 +81,9 @@ pub struct Limits {
     /// A server that acknowledges a cancellation does so at once, and one that obeys it as the
     /// specification says (2025-11-25, basic/utilities/cancellation) never does.
     pub acknowledgement_patience: Duration,
+    /// How long a server of the modern era has to acknowledge of what it is to tell, before it is asked for
+    /// something else instead.
+    pub listen_patience: Duration,
     /// How long a session waits for its server to say whether it tells of a resource.
     pub agreement_patience: Duration,
     /// How long a cancelled call may still be the cause of an ask or a log message.
@@ -167,6 +170,7 @@ impl Default for Limits {
             inquiry_pace: Duration::from_millis(250),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
+            listen_patience: Duration::from_secs(10),
             agreement_patience: Duration::from_secs(30),
             ghost_life: Duration::from_secs(30),
             abandoned_life: Duration::from_mins(10),

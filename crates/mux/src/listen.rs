@@ -14,7 +14,6 @@ use wire::{Frame, Message, Outgoing, Params, RequestId, meta_name, quoted};
 use crate::{
     action::Outbox,
     backoff::wait,
-    era::Era,
     exchange::{Errand, Exchange, MintedId},
     from_session::cancellation,
     handshake::own_meta,
@@ -24,8 +23,8 @@ use crate::{
     mux::Mux,
     offers::{Offer, Offers},
     refusal::Refusal,
-    session::{Session, Whereabouts},
-    subscribe::{Forward, covers},
+    session::Whereabouts,
+    subscribe::covers,
     timers::Timer,
 };
 
@@ -40,6 +39,9 @@ pub(crate) struct Listening {
     pub(crate) awaited: BTreeSet<Box<str>>,
     #[serde(default)]
     pub(crate) since: Moment,
+    /// Lists that have changed before it was acknowledged. That is told behind.
+    #[serde(default)]
+    missed: BTreeSet<List>,
 }
 
 /// How a server is listened to.
@@ -49,11 +51,16 @@ pub(crate) struct Heard {
     pub(crate) uris: Vec<Box<str>>,
     #[serde(default)]
     since: Moment,
-    #[serde(default)]
+    /// What an earlier program has asked for counts as acknowledged.
+    #[serde(default = "always")]
     pub(crate) is_acknowledged: bool,
     /// The one that tells of changes until this one is acknowledged.
     #[serde(default)]
     pub(crate) before: Option<Box<Heard>>,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// What became of a request by which a server was listened to.
@@ -105,6 +112,7 @@ impl Filter {
             uris: uris.filter(|_| offers.has(Offer::Subscriptions)).collect(),
             awaited: BTreeSet::new(),
             since: now,
+            missed: BTreeSet::new(),
         }
     }
 }
@@ -141,13 +149,21 @@ impl Listening {
     }
 
     /// Whether it has been acknowledged: nothing is told before that.
-    fn is_acknowledged(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.awaited.is_empty()
     }
 
     fn wants(&self, uri: &str) -> bool {
         self.uris.iter().any(|whole| covers(whole, uri))
     }
+}
+
+/// That a list has changed, for who has wished to be told.
+fn change_for(list: List, id: &RequestId) -> Outgoing {
+    let (meta, notification) = (named(id), list.notification());
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","method":"{notification}","params":{{"_meta":{meta}}}}}"#
+    ))
 }
 
 /// The end of a wish that nobody has cancelled.
@@ -212,34 +228,17 @@ impl Mux {
         }
     }
 
-    /// Tells a session what of a wish of its will be told.
-    pub(crate) fn acknowledge(&self, session_id: SessionId, id: &RequestId, out: &mut Outbox) {
-        let session = self.sessions.get(&session_id);
-        if let Some(listening) = session.and_then(|session| session.listening.get(id)) {
-            let words = listening.acknowledgement(id);
-            self.tell_with(session_id, Some(listening.line), words, out);
-        }
-    }
-
-    /// Has a server tell a session of a resource that has been told of it elsewhere.
-    pub(crate) fn subscribe(
-        &mut self,
-        upstream_id: UpstreamId,
-        uri: &str,
-        session_id: SessionId,
-        out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+    /// Tells a session what of a wish of its will be told, and what it has missed.
+    pub(crate) fn acknowledge(&mut self, session_id: SessionId, id: &RequestId, out: &mut Outbox) {
+        let session = self.sessions.get_mut(&session_id);
+        let Some(listening) = session.and_then(|session| session.listening.get_mut(id)) else {
             return;
         };
-        if upstream.subscriptions.reinstate(uri, session_id) == Forward::Yes {
-            self.run_errand(
-                upstream_id,
-                Errand::Subscribe,
-                &wire::Method::ResourcesSubscribe,
-                ("uri", uri),
-                out,
-            );
+        let (line, words) = (listening.line, listening.acknowledgement(id));
+        let missed = core::mem::take(&mut listening.missed);
+        self.tell_with(session_id, Some(line), words, out);
+        for list in missed {
+            self.tell_with(session_id, Some(line), change_for(list, id), out);
         }
     }
 
@@ -282,9 +281,6 @@ impl Mux {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        let Some(upstream_id) = session.upstream() else {
-            return;
-        };
         let still = |uri: &str| session.listening.values().any(|it| it.uris.contains(uri));
         let over: Vec<Box<str>> = listening
             .uris
@@ -292,30 +288,27 @@ impl Mux {
             .filter(|uri| !still(uri))
             .cloned()
             .collect();
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        let mut unwanted = over;
-        unwanted.retain(|uri| upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes);
-        // One of the modern era hears what is wanted as a whole, and hears it once.
-        let is_modern = upstream.key.era == Era::Modern;
-        let times = if is_modern { 1 } else { unwanted.len() };
-        for uri in unwanted.iter().take(times) {
-            self.unsubscribe(upstream_id, uri, out);
-        }
+        self.want_no_longer(session_id, over, out);
     }
 
     /// Tells a session of the modern era that a list has changed, as often as it asked for that.
-    pub(crate) fn tell_listening(&self, session: &Session, list: List, out: &mut Outbox) {
-        for (id, listening) in &session.listening {
-            if listening.is_acknowledged() && listening.lists.contains(&list) {
-                let meta = named(id);
-                let notification = list.notification();
-                let frame = Outgoing::from(format!(
-                    r#"{{"jsonrpc":"2.0","method":"{notification}","params":{{"_meta":{meta}}}}}"#
-                ));
-                self.tell_with(session.id, Some(listening.line), frame, out);
+    pub(crate) fn tell_listening(&mut self, session_id: SessionId, list: List, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let mut told = Vec::new();
+        for (id, listening) in &mut session.listening {
+            if !listening.lists.contains(&list) {
+                continue;
             }
+            if listening.is_complete() {
+                told.push((listening.line, change_for(list, id)));
+            } else {
+                listening.missed.insert(list);
+            }
+        }
+        for (line, words) in told {
+            self.tell_with(session_id, Some(line), words, out);
         }
     }
 
@@ -331,7 +324,7 @@ impl Mux {
             return;
         };
         for (id, listening) in &session.listening {
-            if listening.is_acknowledged() && listening.wants(uri) {
+            if listening.is_complete() && listening.wants(uri) {
                 let words = with_meta(frame, Some(&named(id)));
                 self.tell_with(session_id, Some(listening.line), words, out);
             }
@@ -355,6 +348,14 @@ impl Mux {
             .is_some_and(|heard| heard.uris == uris)
         {
             return;
+        }
+        // What comes to be wanted while it may still acknowledge the last is asked for together.
+        if let Some(heard) = upstream.heard.as_ref().filter(|it| !it.is_acknowledged) {
+            let until = heard.since + self.limits.listen_patience;
+            if self.now < until {
+                self.timers.set(Timer::Listen(upstream_id), until);
+                return;
+            }
         }
         self.timers.clear(Timer::Listen(upstream_id));
         let lists: Vec<List> = List::ALL

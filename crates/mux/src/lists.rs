@@ -204,6 +204,7 @@ impl Mux {
                 upstream.origin == Origin::Here || upstream.changes.windows.contains_key(list);
             has_changed && session.offers.has(list.offer())
         });
+        let missed: Vec<List> = missed.collect();
         for list in missed {
             self.tell_change(session_id, list, &change_of(list), out);
         }
@@ -225,18 +226,25 @@ impl Mux {
         frame: &Outgoing,
         out: &mut Outbox,
     ) {
-        if let Some(upstream) = self.upstreams.get(&upstream_id) {
-            for session in &upstream.attached {
-                self.tell_change(*session, list, frame, out);
-            }
+        let upstream = self.upstreams.get(&upstream_id);
+        let attached = upstream.into_iter().flat_map(|upstream| &upstream.attached);
+        let attached: Vec<SessionId> = attached.copied().collect();
+        for session in attached {
+            self.tell_change(session, list, frame, out);
         }
     }
 
     /// Tells a session that a list has changed; one of the modern era only if it asked for that.
-    fn tell_change(&self, session_id: SessionId, list: List, frame: &Outgoing, out: &mut Outbox) {
+    fn tell_change(
+        &mut self,
+        session_id: SessionId,
+        list: List,
+        frame: &Outgoing,
+        out: &mut Outbox,
+    ) {
         match self.sessions.get(&session_id) {
             Some(session) if session.era == Era::Modern => {
-                self.tell_listening(session, list, out);
+                self.tell_listening(session_id, list, out);
             }
             Some(_) | None => Mux::tell_session(session_id, frame.clone(), out),
         }

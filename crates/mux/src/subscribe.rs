@@ -32,7 +32,11 @@ struct Subscription {
     sessions: BTreeSet<SessionId>,
     /// Requests that the upstream has not answered. Until it has agreed to one, every subscriber asks for itself.
     asking: BTreeMap<MintedId, SessionId>,
+    /// Whether its process has said that it tells of it.
     agreed: bool,
+    /// Whether its process has said that it does not: it is asked again only for who has not heard that.
+    #[serde(default)]
+    refused: bool,
     /// Set when nobody waits for an answer any more: the upstream may agree, and nobody will hear of it.
     may_have_agreed: bool,
     /// Who is to be told whether it agrees, without a request of their own at the upstream.
@@ -85,6 +89,7 @@ impl Subscriptions {
             && let Some(session) = subscription.asking.remove(&minted)
         {
             subscription.agreed = true;
+            subscription.refused = false;
             if subscription.sessions.insert(session) {
                 *self.held.entry(session).or_default() += 1;
             }
@@ -129,7 +134,7 @@ impl Subscriptions {
     }
 
     /// A request of ours is on its way to the upstream.
-    pub(crate) fn is_asked(&mut self, uri: &str, minted: MintedId) {
+    pub(crate) fn note_errand(&mut self, uri: &str, minted: MintedId) {
         if let Some(subscription) = self.by_uri.get_mut(uri) {
             subscription.errand = Some(minted);
             self.errands.insert(minted, uri.into());
@@ -153,15 +158,15 @@ impl Subscriptions {
             };
         };
         let waited = core::mem::take(&mut subscription.awaiting);
+        let may_have_agreed = agrees || subscription.agreed || subscription.may_have_agreed;
+        (subscription.agreed, subscription.refused) = (agrees, !agrees);
         if agrees {
-            subscription.agreed = true;
             for session in &waited {
                 if subscription.sessions.insert(*session) {
                     *self.held.entry(*session).or_default() += 1;
                 }
             }
         }
-        let may_have_agreed = subscription.agreed || subscription.may_have_agreed;
         let is_wanted = subscription.is_wanted();
         if !is_wanted {
             self.by_uri.remove(uri);
@@ -172,7 +177,15 @@ impl Subscriptions {
         }
     }
 
+    /// The upstream may have agreed in an answer that cannot be read.
+    pub(crate) fn may_have_agreed(&mut self, uri: &str) {
+        if let Some(subscription) = self.by_uri.get_mut(uri) {
+            subscription.may_have_agreed = true;
+        }
+    }
+
     /// All of which a session does not know yet whether the upstream agrees to it.
+    #[cfg(test)]
     pub(crate) fn awaited_by(&self, session: SessionId) -> Vec<Box<str>> {
         let awaited = self
             .by_uri
@@ -181,10 +194,10 @@ impl Subscriptions {
         awaited.map(|(uri, _)| uri.clone()).collect()
     }
 
-    /// Whether somebody waits for word of it.
-    pub(crate) fn is_awaited(&self, uri: &str) -> bool {
+    /// Whether the upstream has said that it tells of it.
+    pub(crate) fn is_agreed(&self, uri: &str) -> bool {
         let known = self.by_uri.get(uri);
-        known.is_some_and(|subscription| !subscription.awaiting.is_empty())
+        known.is_some_and(|subscription| subscription.agreed)
     }
 
     /// A request has no answer to come. Says whether nobody wants the subscription any longer.
@@ -246,6 +259,8 @@ impl Subscriptions {
         self.by_uri.retain(|_, subscription| {
             subscription.asking.clear();
             subscription.errand = None;
+            subscription.agreed = false;
+            subscription.refused = false;
             subscription.may_have_agreed = false;
             subscription.is_wanted()
         });
@@ -253,7 +268,9 @@ impl Subscriptions {
 
     /// Who hears that a resource changed. A server may name a part of what was subscribed to.
     pub(crate) fn subscribers(&self, uri: &str) -> BTreeSet<SessionId> {
-        if let Some(subscription) = self.by_uri.get(uri) {
+        if let Some(subscription) = self.by_uri.get(uri)
+            && !subscription.sessions.is_empty()
+        {
             return subscription.sessions.clone();
         }
         let parts = self.by_uri.iter().filter(|(whole, _)| covers(whole, uri));
@@ -262,19 +279,12 @@ impl Subscriptions {
             .collect()
     }
 
-    /// A session has been subscribed since before this daemon. Says whether the upstream must hear of it.
-    pub(crate) fn reinstate(&mut self, uri: &str, session: SessionId) -> Forward {
+    /// A session has been told that it is subscribed, by another process or by another daemon.
+    pub(crate) fn reinstate(&mut self, uri: &str, session: SessionId) {
         let subscription = self.by_uri.entry(uri.into()).or_default();
-        let forward = if subscription.agreed {
-            Forward::No
-        } else {
-            Forward::Yes
-        };
-        subscription.agreed = true;
         if subscription.sessions.insert(session) {
             *self.held.entry(session).or_default() += 1;
         }
-        forward
     }
 
     pub(crate) fn has(&self, uri: &str, session: SessionId) -> bool {
@@ -287,11 +297,11 @@ impl Subscriptions {
         self.held.get(&session).copied().unwrap_or_default()
     }
 
-    /// All that a new process of the upstream must hear of.
+    /// All that the upstream is asked for on behalf of all.
     pub(crate) fn uris(&self) -> Vec<Box<str>> {
         self.by_uri
             .iter()
-            .filter(|(_, subscription)| subscription.agreed || !subscription.awaiting.is_empty())
+            .filter(|(_, subscription)| subscription.is_asked_for())
             .map(|(uri, _)| uri.clone())
             .collect()
     }
@@ -306,10 +316,7 @@ impl Subscriptions {
         let mut new = 0_usize;
         let mut uris = self.uris();
         uris.retain(|uri| {
-            let is_new = self
-                .by_uri
-                .get(uri)
-                .is_some_and(|subscription| !subscription.agreed);
+            let is_new = !self.is_agreed(uri);
             new += usize::from(is_new);
             !is_new || new == 1 || !self.singly
         });
@@ -340,11 +347,15 @@ impl Subscription {
         !self.sessions.is_empty() || !self.asking.is_empty() || !self.awaiting.is_empty()
     }
 
+    fn is_asked_for(&self) -> bool {
+        !self.awaiting.is_empty() || !self.sessions.is_empty() && !self.refused
+    }
+
     /// Says whether the session held it.
     fn leave(&mut self, session: SessionId) -> bool {
         let given_up = self.asking.extract_if(.., |_, asking| *asking == session);
         self.may_have_agreed |= given_up.count() > 0;
-        self.awaiting.remove(&session);
+        self.may_have_agreed |= self.awaiting.remove(&session) && self.errand.is_some();
         self.sessions.remove(&session)
     }
 }

@@ -8,6 +8,7 @@
 mod books;
 mod hears;
 mod kept;
+mod promises;
 mod refusals;
 mod to_server;
 mod to_session;
@@ -49,8 +50,6 @@ pub(crate) struct Judge {
     pub(crate) handles: BTreeSet<String>,
     /// When something last went wrong with a server of this name.
     pub(crate) troubled: BTreeMap<&'static str, u64>,
-    /// Of which resources the servers of these names have said that they tell.
-    pub(crate) tells: BTreeSet<(&'static str, usize)>,
     pub(crate) is_shutting_down: bool,
     /// What was seen, for the tally.
     pub(crate) seen: Vec<Seen>,
@@ -70,7 +69,6 @@ impl Judge {
             abandoned: Vec::new(),
             handles: BTreeSet::new(),
             troubled: BTreeMap::new(),
-            tells: BTreeSet::new(),
             is_shutting_down: false,
             seen: Vec::new(),
         }

@@ -14,21 +14,22 @@ fn a_legacy_client_is_subscribed_at_a_modern_server_when_that_has_acknowledged_i
         u1: greets speaks=2026-07-28 declares=resources.subscribe+tools.listChanged
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
             -> alice: result #0 version=2025-11-25
-        u1: subscriptions/acknowledged #2 changes=tools
         alice: resources/subscribe #1 uri=a:1
+        u1: subscriptions/acknowledged #2 changes=tools
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         alice: resources/subscribe #2 uri=a:2
-            -> u1: subscriptions/listen #4 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}
-            -> u1: cancelled #3
         u1: resources/updated uri=a:1
             ! u1 dropped: no-subscriber
-        u1: subscriptions/acknowledged #4 changes=tools watches=a:1
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
             -> u1: cancelled #2
             -> alice: result #1
-            -> alice: error #2 -32602 bad-parameter
+            -> u1: subscriptions/listen #4 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}
         u1: resources/updated uri=a:1
             -> alice: resources/updated uri=a:1
-        u1: subscriptions/acknowledged #4 changes=tools watches=a:2
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:2
+        u1: subscriptions/acknowledged #4 changes=tools watches=a:1
+            -> u1: cancelled #3
+            -> alice: error #2 -32602 bad-parameter
         alice: resources/subscribe #3 uri=a:1
             -> alice: result #3
         alice: resources/subscribe #4 uri=a:2
@@ -61,6 +62,7 @@ fn a_modern_client_is_told_at_a_legacy_server_of_what_that_agrees_to() {
         u1: tools/list_changed
         u1: error #3
             -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> alice: tools/list_changed of #1
             -> bob: subscriptions/acknowledged of #1 {}
         u1: resources/updated uri=a:1
             -> alice: resources/updated of #1 uri=a:1
@@ -88,25 +90,23 @@ fn one_resource_that_a_modern_server_refuses_takes_nothing_from_others() {
             -> alice: result #0 version=2025-11-25
         alice: resources/subscribe #1 uri=a:1
             -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
-        u1: subscriptions/acknowledged #2 watches=a:1
-            -> alice: result #1
         bob comes era=modern
             -> bob: result #0 version=2025-11-25
         carol comes era=modern
             -> carol: result #0 version=2025-11-25
         bob: resources/subscribe #1 uri=bad:1
-            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","bad:1"]}
         carol: resources/subscribe #1 uri=c:1
-            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:1","bad:1","c:1"]}
-            -> u1: cancelled #3
-        u1: error #4
-            -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:1","bad:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: result #1
+            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","bad:1","c:1"]}
+        u1: error #3
+            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:1","bad:1"]}
         u1: resources/updated uri=a:1
             -> alice: resources/updated uri=a:1
-        u1: error #5
+        u1: error #4
             -> bob: error #1 -1
-            -> u1: subscriptions/listen #6 modern {"resourceSubscriptions":["a:1","c:1"]}
-        u1: subscriptions/acknowledged #6 watches=a:1+c:1
+            -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:1","c:1"]}
+        u1: subscriptions/acknowledged #5 watches=a:1+c:1
             -> u1: cancelled #2
             -> carol: result #1
         u1: resources/updated uri=c:1
@@ -139,6 +139,86 @@ fn what_is_refused_alone_leaves_the_server_listened_to_as_before() {
 }
 
 #[test]
+fn what_the_next_process_refuses_is_kept_from_nobody_else_and_promised_to_nobody() {
+    check(expect![[r#"
+        alice comes era=modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets speaks=2026-07-28 declares=resources.subscribe+tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: result #0 version=2025-11-25
+        u1: subscriptions/acknowledged #2 changes=tools
+        alice: resources/subscribe #1 uri=a:1
+            -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> u1: cancelled #2
+            -> alice: result #1
+        bob comes era=modern
+            -> bob: result #0 version=2025-11-25
+        bob: resources/subscribe #1 uri=b:1
+            -> u1: subscriptions/listen #4 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1","b:1"]}
+        u1: subscriptions/acknowledged #4 changes=tools watches=a:1+b:1
+            -> u1: cancelled #3
+            -> bob: result #1
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #5 modern
+        u1: greets speaks=2026-07-28 declares=resources.subscribe+tools.listChanged
+            -> u1: subscriptions/listen #6 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1","b:1"]}
+            -> alice: tools/list_changed
+            -> bob: tools/list_changed
+        carol comes era=modern
+            -> carol: result #0 version=2025-11-25
+        carol: resources/subscribe #1 uri=a:1
+        u1: error #6
+            -> u1: subscriptions/listen #7 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: error #7
+            -> carol: error #1 -1
+            -> u1: subscriptions/listen #8 modern {"toolsListChanged":true,"resourceSubscriptions":["b:1"]}
+        u1: subscriptions/acknowledged #8 changes=tools watches=b:1
+        u1: resources/updated uri=b:1
+            -> bob: resources/updated uri=b:1
+    "#]]);
+}
+
+#[test]
+fn who_comes_when_a_process_has_taken_back_a_promise_is_not_given_it() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: subscriptions/listen #1 modern watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #3 modern
+        u1: greets declares=resources.subscribe
+            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #4
+        bob opens era=modern
+        bob: subscriptions/listen #1 modern watches=a:1
+            -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #5 watches=a:1
+            -> u1: cancelled #4
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        u1: resources/updated uri=a:1
+            -> alice: resources/updated of #1 uri=a:1
+            -> bob: resources/updated of #1 uri=a:1
+    "#]]);
+}
+
+#[test]
 fn who_waits_for_word_may_think_better_of_it() {
     check(expect![[r#"
         alice comes era=modern
@@ -150,19 +230,17 @@ fn who_waits_for_word_may_think_better_of_it() {
         alice: resources/subscribe #1 uri=a:1
             -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
         alice: resources/subscribe #2 uri=a:2
-            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","a:2"]}
-            -> u1: cancelled #2
         alice: cancelled #1
-            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:2"]}
-            -> u1: cancelled #3
         alice: resources/unsubscribe #3 uri=a:2
-            -> u1: cancelled #4
             -> alice: result #2
             -> alice: result #3
         alice: resources/subscribe #4 uri=a:3
-            -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:3"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:3"]}
         alice leaves
-            -> u1: cancelled #5
+        u1: subscriptions/acknowledged #3 watches=a:3
+            -> u1: cancelled #2
+            -> u1: cancelled #3
     "#]]);
 }
 
@@ -193,6 +271,56 @@ fn a_server_that_does_not_say_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn one_that_is_slow_to_start_is_asked_when_it_has() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: subscriptions/listen #1 modern watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> u1: resources/subscribe #2 uri=a:1
+        u1: result #2
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        u1 exits code 1
+        alice: subscriptions/listen #2 modern watches=a:2
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #3
+        40 s pass
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> u1: resources/subscribe #4 uri=a:1
+            -> u1: resources/subscribe #5 uri=a:2
+        u1: result #4
+        u1: result #5
+            -> alice: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:2"]}
+        u1: resources/updated uri=a:2
+            -> alice: resources/updated of #2 uri=a:2
+    "#]]);
+}
+
+#[test]
+fn what_many_wish_and_nobody_wants_any_more_is_told_once() {
+    check(expect![[r#"
+        alice opens era=modern
+        alice: subscriptions/listen #1 modern watches=a:1+a:2+a:3+a:4
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1","a:2","a:3","a:4"]}
+        40 s pass
+            after 30 s
+            -> u1: cancelled #2
+            -> alice: subscriptions/acknowledged of #1 {}
+    "#]]);
+}
+
+#[test]
 fn a_process_that_ends_before_it_has_said_is_followed_by_one_that_is_asked_again() {
     check(expect![[r#"
         alice opens era=legacy
@@ -214,6 +342,48 @@ fn a_process_that_ends_before_it_has_said_is_followed_by_one_that_is_asked_again
             -> u1: resources/subscribe #4 uri=a:1
         u1: result #4
             -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+    "#]]);
+}
+
+#[test]
+fn what_a_server_may_have_agreed_to_unheard_is_taken_back() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: subscriptions/listen #1 modern watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> u1: resources/subscribe #2 uri=a:1
+        u1: too long response #2
+            -> alice: subscriptions/acknowledged of #1 {}
+            -> u1: resources/unsubscribe #3 uri=a:1
+    "#]]);
+}
+
+#[test]
+fn a_part_that_is_waited_for_hides_no_whole() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: subscriptions/listen #1 modern watches=a:1/
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> u1: resources/subscribe #2 uri=a:1/
+        u1: result #2
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/"]}
+        bob opens era=legacy
+        bob: subscriptions/listen #1 modern watches=a:1/x
+            -> u1: resources/subscribe #3 uri=a:1/x
+        u1: resources/updated uri=a:1/x
+            -> alice: resources/updated of #1 uri=a:1/x
+        u1: result #3
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/x"]}
+        u1: resources/updated uri=a:1/x
+            -> bob: resources/updated of #1 uri=a:1/x
     "#]]);
 }
 

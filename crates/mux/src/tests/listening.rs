@@ -15,9 +15,10 @@ fn a_server_that_ends_what_it_is_listened_to_by_is_listened_to_again_after_a_res
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
-            -> u1: cancelled #2
         u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> u1: cancelled #2
             -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         u1: result #3 {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":3}}
         u1: result #3 {"resultType":"complete"}

@@ -341,9 +341,10 @@ fn who_listens_when_everything_ends_hears_that_it_does() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
-            -> u1: cancelled #2
         u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> u1: cancelled #2
             -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         shutdown
             -> u1: subscriptions/listen #4 modern {"toolsListChanged":true}

@@ -146,6 +146,8 @@ impl Inquiry {
 pub(crate) struct Wish {
     pub(crate) bits: u8,
     pub(crate) is_acknowledged: bool,
+    /// What of it a server has agreed to meanwhile.
+    pub(crate) agreed: u8,
     /// Changes of lists that it may hear of, and whether it must.
     pub(crate) news: [(u32, bool); 3],
 }
@@ -214,6 +216,8 @@ pub(crate) struct Server {
     pub(crate) asks: BTreeMap<String, Ask>,
     /// What it was asked for on our own account, by id: wishes, in the modern era.
     pub(crate) listens: BTreeMap<u64, String>,
+    /// Of which resources its process has said that it tells.
+    pub(crate) tells: BTreeSet<usize>,
     /// When each list has changed last.
     pub(crate) changed_at: [Option<Moment>; 3],
 }
@@ -331,6 +335,7 @@ impl Server {
             given: BTreeMap::new(),
             asks: BTreeMap::new(),
             listens: BTreeMap::new(),
+            tells: BTreeSet::new(),
             changed_at: [None; 3],
         }
     }

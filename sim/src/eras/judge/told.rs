@@ -5,10 +5,7 @@ use wire::{Frame, Message, Method, Span};
 
 use super::{Due, Judge, Question, Seen};
 use crate::{
-    eras::{
-        specs::spec_of,
-        words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
-    },
+    eras::words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
     invariants::{Broken, ensure},
     payload::{Mark, mark_of},
     world::Held,
@@ -133,7 +130,8 @@ impl Judge {
         };
         for (list, changed_at) in changed_at.into_iter().flatten().enumerate() {
             // What has changed just now may be told with what follows.
-            let is_fresh = changed_at.is_some_and(|at| self.now <= at + self.limits.change_window);
+            let window = self.limits.change_window;
+            let is_fresh = changed_at.is_some_and(|at| since.is_some_and(|it| it <= at + window));
             open.news[list].0 += u32::from(is_fresh);
         }
         ensure!(
@@ -153,44 +151,10 @@ impl Judge {
             filter == promised,
             "{id} is promised {filter} and not {promised}"
         );
-        self.check_promised(id, (wanted, missing), is_late, text)?;
+        let agreed = open.agreed;
+        self.check_promised(id, (wanted, missing, agreed), is_late, text)?;
         self.saw(Seen::Listened);
         Ok(())
-    }
-
-    /// Of all resources that a client wants to hear of its server has said that it tells of them, but for those of
-    /// which it does not.
-    fn check_promised(
-        &mut self,
-        id: SessionId,
-        (wanted, missing): (u8, u8),
-        is_late: bool,
-        text: &str,
-    ) -> Held {
-        for at in 0..words::URIS.len() {
-            let bit = 1 << (LISTS.len() + at);
-            if wanted & bit == 0 {
-                continue;
-            }
-            let tells = self.has_agreed(id, at);
-            if missing & bit == 0 {
-                ensure!(tells, "{id} is promised what nobody tells: {text}");
-                continue;
-            }
-            let name = self.sessions.get(&id).map_or("", |session| session.name);
-            ensure!(
-                is_late || !spec_of(name).tells_of(at),
-                "{id} is not promised what its server tells: {text}"
-            );
-            self.saw(Seen::NotTold);
-        }
-        Ok(())
-    }
-
-    /// Whether a process of a session's server has said that it tells of a resource.
-    pub(super) fn has_agreed(&self, id: SessionId, uri: usize) -> bool {
-        let name = self.sessions.get(&id).map_or("", |session| session.name);
-        self.tells.contains(&(name, uri))
     }
 
     /// A client hears that a list has changed: it has, and a client of the modern era wants to know.
