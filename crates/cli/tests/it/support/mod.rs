@@ -6,6 +6,7 @@ pub(crate) mod garbage;
 mod gated;
 mod home;
 pub(crate) mod processes;
+pub(crate) mod programs;
 pub(crate) mod reluctant;
 pub(crate) mod remote;
 pub(crate) mod remote_socket;
