@@ -25,7 +25,7 @@ use std::{
 };
 
 pub(crate) use client::{Client, hello};
-pub(crate) use home::{Home, Ran, finish};
+pub(crate) use home::{Home, Ran, finish, hooked};
 pub(crate) use watched::Watched;
 
 /// Longest wait for anything: far more than it takes, on the slowest machine.
