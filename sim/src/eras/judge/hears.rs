@@ -455,6 +455,27 @@ impl Judge {
         }
     }
 
+    /// A server says of which resources it tells.
+    pub(crate) fn server_promises(&mut self, id: UpstreamId, words: &str) {
+        let Some(name) = self.servers.get(&id).map(|server| server.name) else {
+            return;
+        };
+        let uris = crate::eras::words::URIS.iter().enumerate();
+        let told = uris.filter(|(_, uri)| words.contains(&format!(r#""{uri}""#)));
+        self.tells.extend(told.map(|(at, _)| (name, at)));
+    }
+
+    /// A server answers a wish of the modern era, and keeps it no longer.
+    pub(crate) fn listening_ends(&mut self, id: UpstreamId, minted: u64) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        server.listens.remove(&minted);
+        if let Some(given) = server.given.get_mut(&minted) {
+            given.is_over = true;
+        }
+    }
+
     /// A resource of a server has changed: who wants to know hears of it now.
     pub(crate) fn resource_changes(&mut self, id: UpstreamId, uri: usize, mark: Mark) {
         if self
