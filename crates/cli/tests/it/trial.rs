@@ -46,10 +46,7 @@ fn sharing_is_measured_and_nothing_is_left() {
     );
     let pss = |measured: &Value| measured["pss_kb"].as_u64().unwrap();
     assert!(pss(without) > 3 * ballast, "{report}");
-    assert!(
-        pss(with) > ballast && pss(with) < 2 * ballast,
-        "{report}"
-    );
+    assert!(pss(with) > ballast && pss(with) < 2 * ballast, "{report}");
     assert!(is_empty(&temporary));
     assert!(
         !home.pool().join("mcpool.sock").exists(),
