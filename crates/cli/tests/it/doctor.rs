@@ -13,7 +13,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Client, FAKE_SERVER, Home, finish, free_address, hello, processes::Process, programs, until,
+    Client, FAKE_SERVER, Home, finish, free_address, hello,
+    processes::{Holder, Process},
+    programs, until,
 };
 
 /// The exit code, and what was found of that kind.
@@ -148,7 +150,8 @@ fn who_has_the_port_is_named_whether_or_not_the_daemon_runs() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
-    let holder = format!("process {}", std::process::id());
+    let taken = Holder::of(taken);
+    let holder = format!("process {}", taken.pid());
     for _ in 0..2 {
         let (what, next) = problem(&home, "ports");
         assert!(

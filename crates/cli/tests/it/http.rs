@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fs, thread};
 use serde_json::json;
 
 use crate::support::{
-    Home, eventually, until,
+    Home, eventually,
+    processes::Holder,
+    until,
     web::{Web, call},
 };
 
@@ -376,6 +378,7 @@ fn a_port_that_another_has_is_left_to_it_and_status_names_that() {
     let home = Home::new();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
+    let other = Holder::of(other);
     home.configure(&format!(
         "[http]\nlisten = [\"{address}\"]\n[servers.fake]\ncommand = '{}'\n",
         crate::support::FAKE_SERVER
@@ -385,7 +388,7 @@ fn a_port_that_another_has_is_left_to_it_and_status_names_that() {
     let http = home.status()["daemon"]["http"].clone();
     assert_eq!(http["addresses"], json!([]));
     let trouble = http["trouble"].as_str().unwrap();
-    let holder = format!("process {}", std::process::id());
+    let holder = format!("process {}", other.pid());
     assert!(
         trouble.contains(&holder) && trouble.contains(&address.to_string()),
         "{trouble}"
