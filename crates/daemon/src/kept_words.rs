@@ -35,8 +35,8 @@ use folder::Folder;
 /// Orders that may wait for the disk; more are not carried out.
 const WAITING_MAX: usize = 256;
 
-/// How long a session waits at most for what was kept.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a session waits at most for what was kept. What is not optimised is slow, and runs where much else does.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 250 });
 
 /// How long words are gathered before they are written: a server that has just started says one list
 /// after the other, and some change theirs without end.

@@ -111,10 +111,12 @@ mod tests {
             .build()
             .unwrap();
         let (tell, told) = mpsc::channel();
+        // Who is not let run for four of these hangs as well.
+        let interval = Duration::from_millis(500);
         runtime.block_on(async {
-            watch(Duration::from_millis(20), move || tell.send(()).unwrap()).unwrap();
+            watch(interval, move || tell.send(()).unwrap()).unwrap();
             // As often as it takes to be found out, and once more.
-            let mut ticks = time::interval(Duration::from_millis(20));
+            let mut ticks = time::interval(interval);
             for _ in 0..=LOOKS {
                 ticks.tick().await;
             }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::support::{
     FAKE_SERVER, Home,
     processes::{self, Process},
-    until,
+    programs, until,
 };
 
 /// Another user, when we are root.
@@ -74,7 +74,7 @@ impl Stage {
     fn fake_server(&self) -> PathBuf {
         let path = self.home.root().join("fake-server");
         if !path.exists() {
-            fs::copy(FAKE_SERVER, &path).unwrap();
+            programs::copy(FAKE_SERVER, &path);
         }
         path
     }
@@ -418,7 +418,7 @@ fn what_others_run_is_not_looked_at_though_it_is_called_the_same() {
     let bin = stage.home.root().join("bin");
     let name = stage.name("mcp-server-theirs");
     for name in ["claude", &name] {
-        fs::copy(FAKE_SERVER, bin.join(name)).unwrap();
+        programs::copy(FAKE_SERVER, bin.join(name));
     }
     for folder in [stage.home.root(), bin.clone(), project.clone()] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();

@@ -13,7 +13,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Client, FAKE_SERVER, Home, finish, free_address, hello, processes::Process, until,
+    Client, FAKE_SERVER, Home, finish, free_address, hello,
+    processes::{Holder, Process},
+    programs, until,
 };
 
 /// The exit code, and what was found of that kind.
@@ -148,7 +150,8 @@ fn who_has_the_port_is_named_whether_or_not_the_daemon_runs() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     home.configure(&format!("[http]\nlisten = [\"{address}\"]\n"));
-    let holder = format!("process {}", std::process::id());
+    let taken = Holder::of(taken);
+    let holder = format!("process {}", taken.pid());
     for _ in 0..2 {
         let (what, next) = problem(&home, "ports");
         assert!(
@@ -246,7 +249,7 @@ fn a_program_that_was_replaced_is_another_build_until_the_upgrade() {
         for program in [env!("CARGO_BIN_EXE_mcpool"), env!("CARGO_BIN_EXE_mcpoold")] {
             let name = Path::new(program).file_name().unwrap();
             let copy = bin.join("new");
-            fs::copy(program, &copy).unwrap();
+            programs::copy(program, &copy);
             fs::rename(copy, bin.join(name)).unwrap();
         }
     };
@@ -418,7 +421,7 @@ fn a_daemon_that_holds_its_lock_and_listens_nowhere_is_told_with_its_process() {
 fn a_daemon_s_program_that_is_missing_is_told_to_programs_as_well() {
     let home = Home::new();
     let alone = home.root().join("mcpool");
-    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &alone).unwrap();
+    programs::copy(env!("CARGO_BIN_EXE_mcpool"), &alone);
     let looked = |words: &[&str]| finish(&mut home.command(&alone, words));
     let told = looked(&["doctor", "--json"]);
     let report: Value = serde_json::from_str(&told.stdout).unwrap();

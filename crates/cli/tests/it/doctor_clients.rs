@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     doctor::{examined, problem},
-    support::{FAKE_SERVER, Home, finish},
+    support::{FAKE_SERVER, Home, finish, programs},
 };
 
 /// What was found of clients, where that is nothing.
@@ -28,7 +28,7 @@ fn an_entry_whose_mcpool_is_gone_is_told_and_what_is_said_mends_it() {
     let opt = home.root().join("opt");
     fs::create_dir(&opt).unwrap();
     for program in [env!("CARGO_BIN_EXE_mcpool"), env!("CARGO_BIN_EXE_mcpoold")] {
-        fs::copy(program, opt.join(Path::new(program).file_name().unwrap())).unwrap();
+        programs::copy(program, opt.join(Path::new(program).file_name().unwrap()));
     }
     let gone = opt.join("mcpool");
     let imported = finish(&mut home.command(&gone, &["import", "--apply"]));

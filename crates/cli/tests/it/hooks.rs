@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -13,31 +13,14 @@ use tungstenite::{
     handshake::server::{Request, Response},
 };
 
-use crate::support::{FAKE_SERVER, Home, Ran, web::Web};
+use crate::support::{FAKE_SERVER, Home, Ran, eventually, hooked, until, web::Web};
 
-/// An agent's hook, whose pipe the agent does not close before it ends.
-fn run(command: &mut Command, event: &str) -> Ran {
-    let mut child: Child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    // One that makes no sense to the hook may be closed by then.
-    let _gone = pipe.write_all(event.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    drop(pipe);
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+/// More than it ever takes: where a hook is to do what it is told, no test is about how long that takes.
+const PATIENT: [&str; 2] = ["--timeout", "60"];
 
 fn hook(home: &Home, line: &[&str], event: &Value) -> Ran {
-    run(
-        &mut home.mcpool(&[&["hook"], line].concat()),
+    hooked(
+        &mut home.mcpool(&[&["hook"], line, &PATIENT].concat()),
         &event.to_string(),
     )
 }
@@ -66,8 +49,13 @@ fn a_tool_hears_of_an_event_and_what_it_says_as_json_is_for_the_agent() {
     assert_eq!(said(&ran), json!({"decision": "block"}));
     // Also behind an option of `mcpool` itself, where the large program hears it first.
     let pool = home.pool();
-    let global = [&["--home", pool.to_str().unwrap(), "hook"], &line[..]].concat();
-    let ran = run(&mut home.mcpool(&global), &event.to_string());
+    let global = [
+        &["--home", pool.to_str().unwrap(), "hook"],
+        &line[..],
+        &PATIENT,
+    ]
+    .concat();
+    let ran = hooked(&mut home.mcpool(&global), &event.to_string());
     assert_eq!(said(&ran), json!({"decision": "block"}));
 }
 
@@ -100,10 +88,10 @@ fn the_server_is_that_of_the_project_in_which_the_agent_is() {
         "text=",
     ];
     let pid_of = |command: &mut Command, event: Value| {
-        let ran = run(command, &event.to_string());
+        let ran = hooked(command, &event.to_string());
         said(&ran)["pid"].clone()
     };
-    let hook = || home.mcpool(&[&["hook"], &line[..]].concat());
+    let hook = || home.mcpool(&[&["hook"], &line[..], &PATIENT].concat());
     let deep = one.join("deep");
     std::fs::create_dir(&deep).unwrap();
     assert_eq!(pid_of(&mut hook(), json!({"cwd": deep})), pid);
@@ -147,8 +135,13 @@ fn what_fails_lets_the_agent_go_on_or_blocks_it_as_it_was_told() {
         ),
     ] {
         for (choice, code) in [("continue", 1), ("block", 2)] {
-            let words = [&["hook"], &line[..], &["--on-failure", choice]].concat();
-            let ran = run(&mut home.mcpool(&words), event);
+            let patient = if line.contains(&"--timeout") {
+                &[]
+            } else {
+                &PATIENT[..]
+            };
+            let words = [&["hook"], &line[..], patient, &["--on-failure", choice]].concat();
+            let ran = hooked(&mut home.mcpool(&words), event);
             assert_eq!(ran.code, Some(code), "{words:?}: {ran:?}");
             assert_eq!(ran.stdout, "", "{words:?}");
             assert!(ran.stderr.contains(why), "{words:?}: {ran:?}");
@@ -169,15 +162,16 @@ fn nothing_on_standard_input_is_an_event_without_anything_in_it() {
     let line = ["hook", "SessionStart", "--server", "fake", "--tool", "echo"];
     let line = [&line[..], &["--arg", "text=all: ${.}"]].concat();
     // The pipe stays open, and nothing ever comes.
-    let ran = run(&mut home.mcpool(&line), "");
+    let ran = hooked(home.mcpool(&line).args(PATIENT), "");
     let context = &said(&ran)["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "all: {}");
     // A guard that is not told what it guards does not say yes.
     let guard = [&line[..], &["--on-failure", "block"]].concat();
-    let ran = run(home.mcpool(&guard).args(["--timeout", "0.3"]), "");
+    let ran = hooked(home.mcpool(&guard).args(["--timeout", "0.3"]), "");
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
     assert!(ran.stderr.contains("no event came"), "{ran:?}");
-    let closed = home.mcpool(&guard).stdin(Stdio::null()).output().unwrap();
+    let mut closed = home.mcpool(&guard);
+    let closed = closed.args(PATIENT).stdin(Stdio::null()).output().unwrap();
     let context: Value = serde_json::from_slice(&closed.stdout).unwrap();
     let context = &context["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "all: {}");
@@ -211,7 +205,8 @@ fn an_event_is_posted_to_a_url_and_the_answer_is_for_the_agent() {
     );
     let url = format!("http://{address}/hooks/stop?a=b");
     let line = ["hook", "Stop", "--url", &url, "--bearer-env", "TOKEN"];
-    let ran = run(home.mcpool(&line).env("TOKEN", "s3cret"), event);
+    let mut command = home.mcpool(&line);
+    let ran = hooked(command.args(PATIENT).env("TOKEN", "s3cret"), event);
     assert_eq!(said(&ran), json!({"continue": true}));
     let asked = served.join().unwrap();
     let (head, body) = asked.split_once("\r\n\r\n").unwrap();
@@ -252,8 +247,8 @@ fn a_url_that_answers_with_anything_but_success_has_failed() {
     ] {
         let (address, served) = answer_once(response);
         let url = format!("http://{address}/");
-        let ran = run(
-            &mut home.mcpool(&["hook", "Stop", "--url", &url]),
+        let ran = hooked(
+            home.mcpool(&["hook", "Stop", "--url", &url]).args(PATIENT),
             "{\"end\":1}",
         );
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
@@ -271,7 +266,7 @@ fn a_url_that_answers_with_anything_but_success_has_failed() {
         "--timeout=0.2",
         "--on-failure=block",
     ];
-    let ran = run(&mut home.mcpool(&line), "{}");
+    let ran = hooked(&mut home.mcpool(&line), "{}");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("no answer within 0.2 s"), "{ran:?}");
     drop(listener);
@@ -386,8 +381,21 @@ fn an_event_that_is_only_told_has_arrived_when_the_hook_ends() {
     assert_eq!((heard, in_order), (vec![expected], true));
 }
 
-/// The code, and what is on standard error, of a guard whose answer of some bytes goes there.
-fn guard_told(home: &Home, bytes: usize, stdout: Stdio) -> (Option<i32>, String) {
+/// The code, and what is on standard error, of a guard whose answer of some bytes goes there, once there is an answer:
+/// a server that nobody lets run has none within the guard's two seconds.
+#[track_caller]
+fn guard_told(
+    home: &Home,
+    bytes: usize,
+    mut stdout: impl FnMut() -> Stdio,
+) -> (Option<i32>, String) {
+    eventually("an answer of the tool in time", || {
+        let told = guard_says(home, bytes, stdout());
+        (!told.1.contains("no answer within")).then_some(told)
+    })
+}
+
+fn guard_says(home: &Home, bytes: usize, stdout: Stdio) -> (Option<i32>, String) {
     let event = json!({"words": json!({"reason": "x".repeat(bytes)}).to_string()});
     let event_file = home.file("event");
     std::fs::write(&event_file, event.to_string()).unwrap();
@@ -415,9 +423,13 @@ fn an_answer_that_does_not_arrive_is_none() {
         &["Stop", "--server", "fake", "--tool", "echo"],
         &json!({}),
     );
-    let (unread, whole) = std::io::pipe().unwrap();
     // More than a pipe holds.
-    let (code, why) = guard_told(&home, 300_000, whole.into());
+    let mut unread = Vec::new();
+    let (code, why) = guard_told(&home, 300_000, || {
+        let (reader, whole) = std::io::pipe().unwrap();
+        unread.push(reader);
+        whole.into()
+    });
     assert_eq!(code, Some(2), "{why}");
     assert!(
         why.contains("nobody has read the answer within 2 s"),
@@ -428,7 +440,7 @@ fn an_answer_that_does_not_arrive_is_none() {
     let (full, mut filled) = std::io::pipe().unwrap();
     let room = rustix::pipe::fcntl_getpipe_size(&filled).unwrap();
     filled.write_all(&vec![b'x'; room]).unwrap();
-    let (code, why) = guard_told(&home, 1, filled.try_clone().unwrap().into());
+    let (code, why) = guard_told(&home, 1, || filled.try_clone().unwrap().into());
     assert_eq!(code, Some(2), "{why}");
     assert!(
         why.contains("nobody has read the answer within 2 s"),
@@ -437,12 +449,13 @@ fn an_answer_that_does_not_arrive_is_none() {
     drop((full, filled));
     let (gone, closed) = std::io::pipe().unwrap();
     drop(gone);
-    let (code, why) = guard_told(&home, 1, closed.into());
+    let (code, why) = guard_told(&home, 1, || closed.try_clone().unwrap().into());
     assert_eq!(code, Some(2), "{why}");
     assert!(why.contains("writing the answer"), "{why}");
     let full = std::fs::File::options().write(true).open("/dev/full");
     if cfg!(target_os = "linux") {
-        let (code, why) = guard_told(&home, 1, full.unwrap().into());
+        let full = full.unwrap();
+        let (code, why) = guard_told(&home, 1, || full.try_clone().unwrap().into());
         assert_eq!(code, Some(2), "{why}");
     }
 }
@@ -513,10 +526,10 @@ fn a_hook_that_is_posted_waits_for_its_time_and_the_tool_hears_that_nobody_does_
     // It goes on waiting behind an upgrade, and for no longer.
     thread::scope(|all| {
         all.spawn(|| late("3"));
-        crate::support::until("the call", || home.upstream()["in_flight"] == 1);
+        until("the call", || home.count("record", "call hang") == 2);
         home.done(&["upgrade"]);
     });
-    crate::support::until("its end", || home.count("record", "cancelled") == 2);
+    until("its end", || home.count("record", "cancelled") == 2);
 }
 
 #[test]
@@ -548,14 +561,14 @@ fn a_hook_that_is_posted_reaches_the_project_in_which_the_agent_is() {
 fn a_hook_that_was_posted_before_an_upgrade_is_answered_behind_it() {
     let home = Home::new();
     let web = home.web(&[]);
-    let until = home.file("go");
+    let go = home.file("go");
     let line =
-        format!("SessionStart?server=fake&tool=slow&arg=text=late&arg=until={until}&timeout=60");
+        format!("SessionStart?server=fake&tool=slow&arg=text=late&arg=until={go}&timeout=60");
     let web = hooks(&web, &line);
     let posted = thread::spawn(move || web.post(&json!({})).json());
-    crate::support::until("the call", || home.upstream()["in_flight"] == 1);
+    until("the call", || home.upstream()["in_flight"] == 1);
     home.done(&["upgrade"]);
-    std::fs::write(until, "").unwrap();
+    std::fs::write(go, "").unwrap();
     let context = &posted.join().unwrap()["hookSpecificOutput"]["additionalContext"];
     assert_eq!(context, "late");
 }

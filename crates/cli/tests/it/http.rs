@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fs, thread};
 use serde_json::json;
 
 use crate::support::{
-    Home, until,
+    Home, eventually,
+    processes::Holder,
+    until,
     web::{Web, call},
 };
 
@@ -21,8 +23,11 @@ fn a_session_begins_is_answered_and_ends() {
     assert!(key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let answer = session.result("echo", json!({"text": "hello"}));
     assert_eq!(answer["content"][0]["text"], "hello");
-    let listed = session.post(&json!({"jsonrpc": "2.0", "id": "one", "method": "tools/list"}));
-    assert_eq!((listed.status, listed.is_stream()), (200, false));
+    let list = json!({"jsonrpc": "2.0", "id": "one", "method": "tools/list"});
+    let listed = eventually("an answer within a second, which is no stream", || {
+        Some(session.post(&list)).filter(|listed| !listed.is_stream())
+    });
+    assert_eq!(listed.status, 200);
     assert_eq!(listed.json()["id"], "one");
     let status = home.status();
     let shown = &status["sessions"][0];
@@ -166,24 +171,16 @@ fn a_call_is_cancelled_by_a_notification_and_by_nothing_else() {
     let web = home.web(&["--record", &record]);
     let mut session = web.session();
     let file = home.file("go on");
-    let (waits, file_of_it) = (session.clone(), file.clone());
-    let stream = thread::spawn(move || {
-        let response = waits.post(&call(
-            77,
-            "slow",
-            json!({"until": file_of_it, "mark": "cancelled"}),
-        ));
-        (response.status, response.is_stream(), response.text())
-    });
-    home.noted("record", "executed cancelled");
+    // It is there when something of the call has come.
+    let stream = session.post(&call(77, "slow", json!({"until": file})));
+    assert_eq!((stream.status, stream.is_stream()), (200, true));
     let cancelled = session.post(&json!({
         "jsonrpc": "2.0",
         "method": "notifications/cancelled",
         "params": {"requestId": 77},
     }));
     assert_eq!(cancelled.status, 202);
-    let (status, is_stream, text) = stream.join().unwrap();
-    assert_eq!((status, is_stream), (200, true));
+    let text = stream.text();
     assert!(!text.contains(r#""id":77"#), "{text}");
     home.noted("record", "received notifications/cancelled");
     // Who goes away has cancelled nothing.
@@ -362,10 +359,12 @@ fn pages_of_browsers_are_kept_out_and_the_token_lets_others_in() {
 #[test]
 fn a_session_that_is_silent_for_long_is_over() {
     let home = Home::new();
-    let web = home.web_with(&[], "session_idle_timeout = \"1s\"");
-    let session = web.session();
+    // Long enough to say two things one after the other.
+    let web = home.web_with(&[], "session_idle_timeout = \"5s\"");
     let listener = web.session();
     let mut listens = listener.get();
+    assert!(listens.is_stream());
+    let session = web.session();
     until("the end of the silent session", || {
         home.status()["sessions"].as_array().unwrap().len() == 1
     });
@@ -379,6 +378,7 @@ fn a_port_that_another_has_is_left_to_it_and_status_names_that() {
     let home = Home::new();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
+    let other = Holder::of(other);
     home.configure(&format!(
         "[http]\nlisten = [\"{address}\"]\n[servers.fake]\ncommand = '{}'\n",
         crate::support::FAKE_SERVER
@@ -388,7 +388,7 @@ fn a_port_that_another_has_is_left_to_it_and_status_names_that() {
     let http = home.status()["daemon"]["http"].clone();
     assert_eq!(http["addresses"], json!([]));
     let trouble = http["trouble"].as_str().unwrap();
-    let holder = format!("process {}", std::process::id());
+    let holder = format!("process {}", other.pid());
     assert!(
         trouble.contains(&holder) && trouble.contains(&address.to_string()),
         "{trouble}"

@@ -116,7 +116,7 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
 
 /// A server that answers `initialize` only when the file `go on` is there, and what is said to it.
 fn late(home: &Home) -> (Web, Vec<u8>) {
-    let web = home.web(&[]);
+    let web = home.web_with(&[], "[limits]\nstart_patience = \"5m\"");
     let text = fs::read_to_string(home.pool().join("config.toml")).unwrap();
     let file = home.file("go on");
     home.configure(&format!(
@@ -245,7 +245,7 @@ pub(crate) fn secure(home: &Home) -> String {
     home.configure(&format!(
         "[http]\nlisten = [{{ address = \"127.0.0.1:0\", tls = true }}]\n[http.tls]\ncert = '{cert}'\nkey = '{key}'\nnames = [\"localhost\"]\n[servers.fake]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\n",
     ));
-    home.configured("fake").close();
+    home.come_and_go("fake");
     let address = home.http_address();
     let port = address.rsplit_once(':').unwrap().1;
     let token = fs::read_to_string(home.pool().join("state/http-token")).unwrap();

@@ -18,11 +18,14 @@ use crate::support::{
     web::{Web, call},
 };
 
-/// The rows of all sessions.
+/// The rows of all sessions, but for what takes the place of one in a moment.
 fn rows(home: &Home) -> Vec<PathBuf> {
     let folder = fs::read_dir(home.pool().join("state/sessions"));
     let files = folder.into_iter().flatten();
-    files.map(|file| file.unwrap().path()).collect()
+    let paths = files.map(|file| file.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_none_or(|it| it != "new"))
+        .collect()
 }
 
 /// Kills the daemon and has the next one run; the same client there.
@@ -32,7 +35,7 @@ fn after_death(home: &Home, web: &Web) -> Web {
 }
 
 fn at_the_next(home: &Home, web: &Web) -> Web {
-    home.configured("fake").close();
+    home.come_and_go("fake");
     web.moved_to(&home.http_address())
 }
 

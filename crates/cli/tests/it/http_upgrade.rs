@@ -237,8 +237,7 @@ fn an_upgrade_that_fails_at_the_last_moment_costs_no_connection() {
         assert!(listens.event().is_some());
     }
     installed.replace(fs::read(real).unwrap());
-    // What another test starts just now may hold the file open for a moment, and then it cannot be executed.
-    until("an upgrade", || home.run(&["upgrade"]).code == Some(0));
+    upgrade(&home);
     assert_eq!(rests.post(&echo(9, "after"))["id"], 9);
     fs::write(&file, "").unwrap();
     assert_eq!(stream.event().unwrap()["params"]["progress"], 2);

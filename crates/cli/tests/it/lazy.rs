@@ -56,7 +56,10 @@ fn kept_files(home: &Home) -> Vec<PathBuf> {
         return Vec::new();
     };
     let paths = folder.map(|file| file.unwrap().path());
-    paths.filter(|path| !path.ends_with("key")).collect()
+    // What takes the place of one in a moment is none yet.
+    let is_kept =
+        |path: &PathBuf| !path.ends_with("key") && path.extension().is_none_or(|it| it != "new");
+    paths.filter(is_kept).collect()
 }
 
 fn tools_changed(message: &Value) -> bool {

@@ -320,7 +320,8 @@ fn lines_that_do_not_end_leave_room_for_the_others() {
 
 #[test]
 fn ten_sessions_with_one_call_each_do_not_wait_for_one_with_a_thousand() {
-    let home = Home::new();
+    // Longer than it takes to have all of them said.
+    let home = home_with("start_patience = \"5m\"");
     let (record, gate) = (home.file("record"), home.file("gate"));
     let options = ["--record", &record, "--start-until", &gate];
     let mut hog = home.open(&options);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest as _;
 
-use crate::support::{FAKE_SERVER, Home, PATIENCE, until, web::Web};
+use crate::support::{FAKE_SERVER, Home, PATIENCE, eventually, until, web::Web};
 
 /// Two servers, and one address at which the second is meant.
 fn home_with_two() -> (Home, Vec<String>) {
@@ -19,7 +19,7 @@ fn home_with_two() -> (Home, Vec<String>) {
          [servers.first]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\n\
          [servers.second]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\n"
     ));
-    home.configured("first").close();
+    home.come_and_go("first");
     let addresses = home.status()["daemon"]["http"]["addresses"].clone();
     (home, serde_json::from_value(addresses).unwrap())
 }
@@ -55,7 +55,12 @@ fn at_an_address_of_a_server_its_name_is_not_needed() {
         talk.begin(json!({}));
         talk.result("echo", json!({}));
     }
-    let status = home.status();
+    // Both of these have ended, and one over HTTP of each server is left.
+    let status = eventually("the end of the two over WebSocket", || {
+        let status = home.status();
+        let sessions = status["sessions"].as_array().unwrap();
+        (sessions.len() == 2).then_some(status)
+    });
     let servers: Vec<&Value> = status["sessions"]
         .as_array()
         .unwrap()

@@ -15,13 +15,13 @@ use crate::support::{
 };
 
 /// Longer than any ping is waited for here, and than what a daemon takes for a wake-up in time.
-const ASLEEP: Duration = Duration::from_secs(6);
+const ASLEEP: Duration = Duration::from_secs(9);
 
 #[test]
 fn time_in_which_nothing_ran_is_held_against_no_server_and_the_first_call_after_it_is_answered() {
     let home = Home::new();
     home.configure(&format!(
-        "[limits]\nping_interval = \"1s\"\n[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n"
+        "[limits]\nping_interval = \"3s\"\n[servers.fake]\ncommand = \"{FAKE_SERVER}\"\n"
     ));
     let mut client = home.configured("fake");
     let server = client.server_pid();

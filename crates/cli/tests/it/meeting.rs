@@ -8,7 +8,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, FAKE_SERVER, Home, hello, processes::Process, until};
+use crate::support::{Client, FAKE_SERVER, Home, PATIENCE, hello, processes::Process, until};
 
 /// After this time clients give a session up that was not greeted.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +50,7 @@ fn a_daemon_that_is_stopped_is_told_of_in_time_and_serves_the_session_when_it_go
     let daemon = Stopped::daemon_of(&home);
     let begun = Instant::now();
     let mut bob = home.open(&options);
+    bob.be_patient(PATIENCE * 2);
     let refused = bob.request("initialize", greeting());
     let took = begun.elapsed();
     let error = &refused["error"];

@@ -9,7 +9,7 @@ use std::{
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{FAKE_SERVER, Home, finish};
+use crate::support::{FAKE_SERVER, Home, finish, programs};
 
 const CODEX: &str = "\
 # mine
@@ -556,8 +556,7 @@ fn a_client_is_asked_whether_it_has_what_was_imported() {
         ("echo memory: failed", "codex lists memory, and says"),
         ("exit 1", "codex did not say which servers it has"),
     ] {
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        programs::write(&program, format!("#!/bin/sh\n{script}\n"));
         let mut command = home.mcpool(&["import", "--apply"]);
         let path = format!("{}:/usr/bin:/bin", programs.display());
         let ran = finish(command.env("PATH", path));

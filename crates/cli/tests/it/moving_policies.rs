@@ -2,14 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran, finish};
+use crate::support::{Home, Ran, finish, programs};
 
 const ENTRY: &str = r#"{"command": "uvx", "args": ["s"]}"#;
 
@@ -378,12 +377,10 @@ fn a_client_is_asked_in_a_project_only_if_that_is_trusted_and_has_changed() {
     let project = project_of(&home);
     let mark = home.file("asked-in");
     let script = format!("#!/bin/sh\npwd > {mark}\necho mine\n[ $PWD = / ] || echo git\n");
-    let claude = write(&home.root(), "programs/claude", &script);
-    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!(
-        "{}:/usr/local/bin:/usr/bin:/bin",
-        claude.parent().unwrap().display()
-    );
+    let folder = home.root().join("programs");
+    fs::create_dir(&folder).unwrap();
+    programs::write(folder.join("claude"), script);
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
     for (is_trusted, servers, folder) in [
         (true, &[][..], project.as_str()),
         (false, &[], "/"),

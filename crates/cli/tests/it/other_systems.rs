@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use crate::{
     http_edge::secure,
     support::{
-        Client, FAKE_SERVER, Home, Ran, finish, free_address, hello, remote_socket::RemoteSocket,
-        until, web::Web,
+        Client, FAKE_SERVER, Home, finish, free_address, hello, hooked, programs,
+        remote_socket::RemoteSocket, until, web::Web,
     },
 };
 
@@ -35,26 +35,6 @@ fn linked(home: &Home) -> PathBuf {
 
 fn mcp_proxy(home: &Home, line: &[&str]) -> Command {
     home.command(linked(home), line)
-}
-
-/// The same with an event on a standard input that stays open.
-fn hooked(command: &mut Command, event: &Value) -> Ran {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.as_ref().unwrap();
-    stdin.write_all(event.to_string().as_bytes()).unwrap();
-    let keeps_open = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(keeps_open);
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 fn profile(home: &Home, text: &str) -> PathBuf {
@@ -142,10 +122,7 @@ fn a_session_of_mcp_proxy_is_one_through_mcpool_and_its_hooks_have_the_same_key(
     );
     // A hook of the same agent.
     let mut command = mcp_proxy(&home, &[&url(&remote), "--hook", "PreToolUse"]);
-    let ran = hooked(
-        command.env("MCP_PROXY_TOKEN", "proxy-token"),
-        &json!({"n": 1}),
-    );
+    let ran = hooked(command.env("MCP_PROXY_TOKEN", "proxy-token"), r#"{"n":1}"#);
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
         (Some(0), "{\"tools\":[]}\n"),
@@ -187,13 +164,13 @@ fn a_daemon_that_comes_after_its_client_is_waited_for() {
 #[test]
 fn a_daemon_that_never_comes_is_waited_for_as_long_as_clients_wait() {
     let home = Home::new();
-    home.configure("[limits]\nstart_patience = \"3s\"\n");
+    home.configure("[limits]\nstart_patience = \"7s\"\n");
     let url = format!("ws://{}/mcp", free_address());
     let mut client = Client::spawn(&mut mcp_proxy(&home, &[&url]));
     let begun = Instant::now();
     let answer = client.greet(&json!({}));
-    // After pauses of 250 ms, 500 ms and 1 s the next would be longer than the patience.
-    assert!(begun.elapsed() >= Duration::from_millis(1750), "{answer}");
+    // After pauses of 250 ms, 500 ms, 1 s and 2 s the next would be longer than the patience.
+    assert!(begun.elapsed() >= Duration::from_millis(3750), "{answer}");
     let why = answer["error"]["message"].as_str().unwrap();
     assert!(why.contains("connection refused"), "{answer}");
 }
@@ -209,7 +186,7 @@ fn an_event_that_is_only_told_has_arrived_when_mcp_proxy_ends() {
     for (at, line) in lines.iter().enumerate() {
         let ran = hooked(
             &mut mcp_proxy(&home, &[&[url(&remote).as_str()], &line[..]].concat()),
-            &json!({}),
+            "{}",
         );
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{ran:?}");
         assert_eq!(remote.count("hook/SessionEnd"), at + 1);
@@ -233,7 +210,7 @@ fn a_profile_says_where_the_daemon_is_and_is_its_owner_s_alone() {
     let health = finish(&mut mcp_proxy(&home, &["--config", "quarry", "--health"]));
     assert_eq!(health.code, Some(0), "{health:?}");
     let hook = ["--config", "quarry", "--hook", "Stop"];
-    let ran = hooked(&mut mcp_proxy(&home, &hook), &json!({}));
+    let ran = hooked(&mut mcp_proxy(&home, &hook), "{}");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let token = Some("Bearer profile-token".to_owned());
     assert_eq!(remote.authorized(), vec![token; 3]);
@@ -319,7 +296,7 @@ fn mcpool_that_is_installed_under_the_name_is_mcp_proxy_too() {
         (env!("CARGO_BIN_EXE_mcpoold"), "mcpoold"),
     ];
     for (program, name) in names {
-        fs::copy(program, folder.join(name)).unwrap();
+        programs::copy(program, folder.join(name));
     }
     let program = folder.join("mcp-proxy");
     let mut client = Client::spawn(&mut home.command(program, &[&url(&remote)]));
@@ -346,7 +323,7 @@ fn what_is_old_is_said_once_whoever_calls() {
     assert!(!said.contains("MCP_PROXY_DEBUG"), "{said}");
     assert_eq!(health(), "mcp-proxy: ok\n");
     let hook = [&url(&remote), "--hook", "Stop"];
-    assert_eq!(hooked(&mut mcp_proxy(&home, &hook), &json!({})).stderr, "");
+    assert_eq!(hooked(&mut mcp_proxy(&home, &hook), "{}").stderr, "");
 }
 
 #[test]
@@ -363,7 +340,7 @@ fn a_daemon_with_tls_is_reached_by_its_profile() {
     assert_eq!(client.text("echo", json!({"text": "hello"})), "hello");
     // mcpool is none of the daemons that take hooks like that; it has said so over TLS.
     let hook = ["--config", "quarry", "--hook", "Stop"];
-    let ran = hooked(&mut mcp_proxy(&home, &hook), &json!({}));
+    let ran = hooked(&mut mcp_proxy(&home, &hook), "{}");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("the daemon answered 4"), "{ran:?}");
     // A file without a folder is in that of whoever calls.

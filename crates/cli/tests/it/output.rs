@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{FAKE_SERVER, Home};
+use crate::support::{FAKE_SERVER, Home, until};
 
 #[test]
 fn every_verb_that_does_something_says_it_as_json_too() {
@@ -20,7 +20,11 @@ fn every_verb_that_does_something_says_it_as_json_too() {
     let called = said(&["call", "fake", "echo", "{\"text\":\"hi\"}", "--json"]);
     assert_eq!(called["content"][0]["text"], "hi");
     assert!(said(&["status", "--json"])["daemon"]["pid"].is_u64());
-    // Each line for itself.
+    // Each line for itself, once there is one.
+    until("a line in the log", || {
+        let log = home.run(&["logs", "fake"]);
+        !log.stdout.is_empty()
+    });
     assert!(said(&["logs", "fake", "-n1", "--json"])["line"].is_string());
     assert_eq!(said(&["restart", "fake", "--json"])["server"], "fake");
     assert_eq!(said(&["upgrade", "--json"])["upgraded"], true);

@@ -1,7 +1,5 @@
 //! Servers that run already, reached by URL.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -180,7 +178,7 @@ fn a_client_over_http_that_is_heard_of_no_more_has_its_session_there_ended_once(
     let remote = Remote::start(Manners::default());
     let home = Home::new();
     home.configure(&format!(
-        "[http]\nlisten = ['127.0.0.1:0']\nsession_idle_timeout = '1s'\n[servers.there]\nurl = '{}'\n",
+        "[http]\nlisten = ['127.0.0.1:0']\nsession_idle_timeout = '5s'\n[servers.there]\nurl = '{}'\n",
         remote.url()
     ));
     home.configured("there").close();
@@ -332,6 +330,7 @@ fn the_end_of_the_daemon_ends_every_session_there_once() {
         client.text("echo", json!({"text": "x"}));
     }
     home.done(&["stop"]);
+    remote.has_seen("DELETE", 2);
     assert_eq!(remote.count("DELETE"), 2);
 }
 
@@ -432,9 +431,10 @@ fn a_conversation_goes_on_in_the_program_that_takes_our_place() {
     let home = home_for(&remote);
     let mut client = home.configured("there");
     client.text("echo", json!({"text": "before"}));
-    remote.has_seen("GET", 1);
+    remote.is_listened_to_by(1);
     home.done(&["upgrade"]);
-    remote.has_seen("GET", 2);
+    // Whoever listened before is among them, and gone.
+    remote.is_listened_to_by(2);
     remote.tell(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
     client.wait_for(|it| it["method"] == "notifications/tools/list_changed");
     assert_eq!(client.text("echo", json!({"text": "after"})), "after");
@@ -457,11 +457,10 @@ fn a_conversation_goes_on_in_the_program_that_takes_our_place() {
         home.status()["upstreams"].as_array().unwrap().is_empty()
     });
     assert_eq!((remote.count("DELETE"), remote.count("initialize")), (1, 1));
-    let log = fs::read_to_string(home.pool().join("logs/there.log")).unwrap();
-    assert!(
-        log.contains(&format!("reached at {}", remote.url())),
-        "{log}"
-    );
+    let told = format!("reached at {}", remote.url());
+    until("the log saying so", || {
+        home.run(&["logs", "there"]).stdout.contains(&told)
+    });
 }
 
 #[test]

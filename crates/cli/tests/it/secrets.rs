@@ -24,7 +24,7 @@ fn home_with_files() -> (Home, Web) {
         variables.display(),
         word.display(),
     ));
-    home.configured("fake").close();
+    home.come_and_go("fake");
     let web = Web::at(&home.http_address(), "/mcp/fake");
     (home, web)
 }

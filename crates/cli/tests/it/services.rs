@@ -18,7 +18,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home, PATIENCE, Ran, finish, free_address, processes::Process, until, web::Web,
+    FAKE_SERVER, Home, PATIENCE, Ran, finish, free_address, processes::Process, programs, until,
+    web::Web,
 };
 
 /// The daemon's program.
@@ -162,17 +163,15 @@ impl User {
             bin,
         };
         fs::create_dir(user.bin()).unwrap();
-        fs::write(user.bin().join("systemctl"), SYSTEMCTL).unwrap();
+        programs::write(user.bin().join("systemctl"), SYSTEMCTL);
         // Where the programs were built may be closed to somebody else.
         for program in [env!("CARGO_BIN_EXE_mcpool"), DAEMON, FAKE_SERVER] {
             let name = Path::new(program).file_name().unwrap();
             let to = user.bin().join(name);
             if fs::hard_link(program, &to).is_err() {
-                fs::copy(program, &to).unwrap();
+                programs::copy(program, &to);
             }
         }
-        let runnable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(user.bin().join("systemctl"), runnable).unwrap();
         if user.is_somebody {
             for path in ["", "user", "project", "project/.git", bin] {
                 chown(user.path(path), Some(SOMEBODY), Some(SOMEBODY)).unwrap();

@@ -99,7 +99,7 @@ fn what_only_reads_is_asked_once_more() {
             .as_array()
             .unwrap()
             .iter()
-            .any(|session| session["in_flight"] == 1)
+            .all(|session| session["in_flight"] == 1)
     });
     home.kill_daemon();
     std::fs::write(&go_on, "").unwrap();
@@ -270,7 +270,9 @@ fn daemon_and_guardian_killed_together_leave_no_second_server() {
     let second = alice.server_pid();
     assert_ne!(first, second);
     assert!(!server.is_alive(), "two of one server");
-    assert!(tree.iter().all(|process| !process.is_alive()));
+    until("the end of them all", || {
+        !tree.iter().any(Process::is_alive)
+    });
 }
 
 #[test]

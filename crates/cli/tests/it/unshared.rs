@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{
     Client, FAKE_SERVER, Home, canary, hello,
     processes::{self, Process},
-    until,
+    programs, until,
 };
 
 /// It is no daemon for as long as the gate is shut, and does whatever else is asked of it.
@@ -28,7 +28,7 @@ fn alone(home: &Home) -> PathBuf {
     let folder = home.root().join("bin");
     fs::create_dir_all(&folder).unwrap();
     let program = folder.join("mcpool");
-    fs::copy(env!("CARGO_BIN_EXE_mcpool"), &program).unwrap();
+    programs::copy(env!("CARGO_BIN_EXE_mcpool"), &program);
     program
 }
 
@@ -62,15 +62,11 @@ fn a_daemon_starts_no_second_one_and_says_so_and_starts_it_when_that_session_has
     let status = home.status();
     assert_eq!(status["direct"][0]["pid"], pid, "{status}");
     assert_eq!(status["upstreams"][0]["pid"], json!(null), "{status}");
-    let log = home.done(&["logs", "daemon"]);
-    assert!(
-        log.contains("not started for as long as a session runs it"),
-        "{log}"
-    );
-    assert!(
-        log.contains(&format!("process {pid} runs `fake-server` itself")),
-        "{log}"
-    );
+    until("the log saying so", || {
+        let log = home.done(&["logs", "daemon"]);
+        log.contains("not started for as long as a session runs it")
+            && log.contains(&format!("process {pid} runs `fake-server` itself"))
+    });
 
     let mut waiting = home.open(&[]);
     let greeting = waiting.ask("initialize", hello("2025-11-25", &json!({})));
@@ -191,9 +187,10 @@ fn one_of_two_sessions_on_a_name_runs_it_and_a_daemon_that_comes_waits_for_its_e
     assert_eq!(other.server_pid(), waiting.server_pid());
     assert_eq!(home.count("record", "started "), 2);
     assert_eq!(home.status()["direct"], json!([]));
-    let log = home.done(&["logs", "daemon"]);
     let told = format!("process {pid} runs `echo` itself");
-    assert!(log.contains(&told), "{log}");
+    until("the log saying so", || {
+        home.done(&["logs", "daemon"]).contains(&told)
+    });
 }
 
 #[test]

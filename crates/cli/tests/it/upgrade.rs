@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,6 +19,7 @@ use shim::{
 use crate::support::{
     Client, FAKE_SERVER, Home, finish,
     processes::{self, Process},
+    programs,
     reluctant::Reluctant,
     until,
 };
@@ -295,12 +296,12 @@ fn the_guardian_of_a_daemon_that_was_upgraded_is_its_child_still() {
         pids.first().is_some_and(|pid| u64::from(*pid) != server)
     });
     assert_ne!(u64::from(alice.server_pid()), server);
-    // Nothing is left of it, not even its name.
-    assert!(!guardian.is_alive());
-    // The server of before is killed by the kernel as its guardian ends, and may be a moment later to be gone.
+    // Nothing is left of it, not even its name. The server of before is killed by the kernel as its guardian ends, and
+    // may be a moment later to be gone.
     until("only a daemon, a guardian and a server", || {
         processes::with_descendants(u32::try_from(daemon).unwrap()).len() == 3
     });
+    assert!(!guardian.is_alive());
 }
 
 /// A copy of the installed programs that a test may put others in the place of.
@@ -314,7 +315,7 @@ impl Installed {
         fs::create_dir(&folder).unwrap();
         for program in [env!("CARGO_BIN_EXE_mcpool"), env!("CARGO_BIN_EXE_mcpoold")] {
             let name = PathBuf::from(program);
-            fs::copy(program, folder.join(name.file_name().unwrap())).unwrap();
+            programs::copy(program, folder.join(name.file_name().unwrap()));
         }
         Installed { folder }
     }
@@ -334,8 +335,7 @@ impl Installed {
     /// Puts another program in the place of the daemon's.
     pub(crate) fn replace(&self, with: impl AsRef<[u8]>) {
         let new = self.folder.join("new");
-        fs::write(&new, with).unwrap();
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        programs::write(&new, with);
         fs::rename(&new, self.folder.join("mcpoold")).unwrap();
     }
 }
@@ -433,6 +433,7 @@ fn a_program_that_is_gone_when_it_is_to_be_executed_costs_nothing() {
 #[test]
 fn many_sessions_and_a_server_that_is_just_starting_do_not_hinder_it() {
     let home = Home::new();
+    home.configure("[limits]\nstart_patience = \"5m\"\n");
     let mut clients: Vec<Client> = (0..80).map(|_| home.session(&[])).collect();
     let go_on = home.file("go-on");
     let mut late = home.open(&["--start-until", &go_on]);
@@ -440,6 +441,9 @@ fn many_sessions_and_a_server_that_is_just_starting_do_not_hinder_it() {
         "initialize",
         crate::support::hello("2025-11-25", &json!({})),
     );
+    until("the last session being known", || {
+        home.status()["sessions"].as_array().unwrap().len() == 81
+    });
     let told = upgrade(&home);
     assert_eq!(told["sessions"], 81, "{told}");
     fs::write(&go_on, "").unwrap();

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, FAKE_SERVER, Home, hello, processes, until,
+    Client, FAKE_SERVER, Home, PATIENCE, hello, processes, until,
     web::{Response, Web},
 };
 
@@ -172,6 +172,8 @@ fn a_folder_that_does_not_answer_keeps_nobody_waiting_but_those_who_work_in_it()
     let mut waiting: Vec<(Client, u64)> = (0..10)
         .map(|_| {
             let mut client = Client::spawn(home.mcpool(&arguments).current_dir(&dead));
+            // A look is given up after twenty seconds.
+            client.be_patient(PATIENCE * 2);
             let id = client.ask("initialize", hello("2025-11-25", &json!({})));
             (client, id)
         })
@@ -230,7 +232,7 @@ fn with_a_dead_file(home: &Home) -> Web {
          [servers.dead]\ncommand = '{FAKE_SERVER}'\nscope = \"global\"\nenv_file = \"{}\"\n",
         folder.join("variables").display(),
     ));
-    home.configured("fake").close();
+    home.come_and_go("fake");
     Web::at(&home.http_address(), "/mcp/dead")
 }
 

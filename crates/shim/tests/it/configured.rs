@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -57,8 +57,12 @@ fn lay(stage: &Stage, script: &str, recipe: &Recipe) {
         recipe.encode().unwrap(),
     )
     .unwrap();
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    // Nobody can execute what somebody has open for writing, and a child that another test starts just then has what we
+    // have open. So another process writes it.
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\""]);
+    let written = writer.arg(&program).arg(script).status();
+    assert!(written.unwrap().success());
 }
 
 fn note(stage: &Stage, name: &str) -> String {

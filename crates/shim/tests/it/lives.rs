@@ -110,7 +110,7 @@ fn call(number: u32) -> String {
 #[test]
 fn a_daemon_that_serves_whoever_waits_is_hope_however_short_its_life() {
     let stage = Stage::new();
-    let patience = Duration::from_secs(3);
+    let patience = Duration::from_secs(6);
     let (mut client, mut daemon) = stage.lonely(patience);
     let begun = Instant::now();
     let mut number = 0;
@@ -134,7 +134,7 @@ fn daemons_that_come_and_answer_nothing_are_no_reason_to_wait_without_end() {
     // Also for one that might run its server itself.
     for arguments in [&["echo"][..], &["--", "cat"]] {
         let stage = Stage::new();
-        let patience = Duration::from_secs(2);
+        let patience = Duration::from_secs(5);
         let (mut client, mut daemon) = stage.lonely_with(patience, arguments);
         let refused = |client: &mut Client, id: u32| {
             let answer = client.hear_line();

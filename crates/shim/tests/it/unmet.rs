@@ -73,7 +73,8 @@ fn of_a_daemon_that_does_not_answer_it_is_told_in_time_and_runs_nothing_itself()
     let begin = Instant::now();
     client.say(&ping(1));
     is_refused(&mut client, 1, "did not answer in time");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    // Whoever waits for a daemon to start does so for longer.
+    assert!(begin.elapsed() < Duration::from_secs(20));
     // It may have servers, so nobody else runs one.
     assert!(!stage.home.path().join("notes").exists());
     let places = Places::find(Some(stage.home.path())).unwrap();

@@ -3,9 +3,11 @@
 use std::{
     env,
     ffi::OsStr,
+    fs,
     path::Path,
     process::{Child, Command, ExitCode, Stdio},
     thread,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -28,9 +30,20 @@ pub(crate) fn play(role: &OsStr, record: &OsStr) -> Option<anyhow::Result<ExitCo
     }
 }
 
-/// Starts a child that stays in the server's group.
+/// Starts a child that stays in the server's group; if there is a record, waits until it has told of itself there.
 pub(crate) fn start_child(record: Option<&Path>) -> anyhow::Result<()> {
-    start(LINGER, record).map(drop)
+    let child = start(LINGER, record)?;
+    if let Some(record) = record {
+        let told = lingering(child.id());
+        while !fs::read_to_string(record)?.lines().any(|line| line == told) {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(())
+}
+
+fn lingering(pid: u32) -> String {
+    format!("lingering {pid}")
 }
 
 /// Starts a descendant that leaves the server's group and session.
@@ -51,7 +64,7 @@ fn start(role: &str, record: Option<&Path>) -> anyhow::Result<Child> {
 
 fn linger(record: &OsStr) -> anyhow::Result<ExitCode> {
     let path = (!record.is_empty()).then_some(record.as_ref());
-    Record::open(path)?.note(format_args!("lingering {}", std::process::id()));
+    Record::open(path)?.note(format_args!("{}", lingering(std::process::id())));
     loop {
         thread::park();
     }

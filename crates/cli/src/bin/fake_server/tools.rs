@@ -161,7 +161,7 @@ pub(crate) const ALL: &[Tool] = &[
     ),
     tool(
         "stderr-flood",
-        "writes `bytes` to standard error first",
+        "writes `bytes` to standard error first, and again until the file `until` exists",
         breaks::stderr_flood,
     ),
     tool("twice", "answers twice", lies::twice),

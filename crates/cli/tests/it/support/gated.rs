@@ -1,8 +1,8 @@
 //! An installation whose daemon is a script, and what opens its gate.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, process::Command};
 
-use super::Home;
+use super::{Home, programs};
 
 impl Home {
     /// `mcpool` beside which this script lies as `mcpoold`. It finds the path of the real one in
@@ -10,11 +10,9 @@ impl Home {
     pub(crate) fn beside_script(&self, script: &str, arguments: &[&str]) -> Command {
         let folder = self.root().join("bin");
         if fs::create_dir(&folder).is_ok() {
-            fs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool")).unwrap();
+            programs::copy(env!("CARGO_BIN_EXE_mcpool"), folder.join("mcpool"));
             fs::write(folder.join("mcpoold.real"), env!("CARGO_BIN_EXE_mcpoold")).unwrap();
-            let program = folder.join("mcpoold");
-            fs::write(&program, script).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            programs::write(folder.join("mcpoold"), script);
         }
         self.command(folder.join("mcpool"), arguments)
     }

@@ -296,6 +296,27 @@ fn serves(pid: u32, pool: &Path) -> bool {
         && (in_arguments || processes::environment(pid).contains(&variable))
 }
 
+/// Runs a hook with an event on a standard input that its agent does not close before it ends.
+///
+/// The event is there before the hook is: whoever waits for one does so for moments, and a test may be kept from
+/// running for longer.
+pub(crate) fn hooked(command: &mut Command, event: &str) -> Ran {
+    let (stdin, mut agent) = io::pipe().unwrap();
+    agent.write_all(event.as_bytes()).unwrap();
+    command.stdin(stdin);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    drop(agent);
+    Ran {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
 /// Runs a command to its end. Nothing that it says has a secret in it, or what sessions say.
 #[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Ran {

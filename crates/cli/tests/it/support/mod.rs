@@ -6,6 +6,7 @@ pub(crate) mod garbage;
 mod gated;
 mod home;
 pub(crate) mod processes;
+pub(crate) mod programs;
 pub(crate) mod reluctant;
 pub(crate) mod remote;
 pub(crate) mod remote_socket;
@@ -24,7 +25,7 @@ use std::{
 };
 
 pub(crate) use client::{Client, hello};
-pub(crate) use home::{Home, Ran, finish};
+pub(crate) use home::{Home, Ran, finish, hooked};
 pub(crate) use watched::Watched;
 
 /// Longest wait for anything: far more than it takes, on the slowest machine.

@@ -1,6 +1,12 @@
 //! What the kernel says of processes.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    process::{Child, Command},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -9,6 +15,29 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct Process {
     pub(crate) pid: u32,
     begun: u64,
+}
+
+/// A process that has a socket, which nobody else has: what this process has open, children of other tests have for
+/// moments as well.
+pub(crate) struct Holder(Child);
+
+impl Holder {
+    pub(crate) fn of(socket: impl Into<OwnedFd>) -> Self {
+        let mut sleep = Command::new("sleep");
+        Holder(sleep.arg("1000").stdin(socket.into()).spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 struct Stat {

@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{eventually, until};
+use super::{Home, eventually, quiet_listener, until};
 
 mod modern;
 mod mood;
@@ -98,6 +98,8 @@ struct State {
     moods: VecDeque<Mood>,
     /// What becomes of messages in place of an answer: which of them, and the head of the response.
     refusals: VecDeque<(&'static str, String)>,
+    /// How many have been told so.
+    refused: usize,
     /// Whether the second page of its list cannot be had.
     lacks_page: bool,
 }
@@ -112,12 +114,16 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn start(manners: Manners) -> Remote {
-        Self::at("127.0.0.1:0".parse().unwrap(), manners)
+        Self::listening(quiet_listener(), manners)
     }
 
     /// At an address that another had before.
     pub(crate) fn at(address: SocketAddr, manners: Manners) -> Remote {
         let listener = eventually("the address", || TcpListener::bind(address).ok());
+        Self::listening(listener, manners)
+    }
+
+    fn listening(listener: TcpListener, manners: Manners) -> Remote {
         let remote = Remote {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),
@@ -192,6 +198,14 @@ impl Remote {
     #[track_caller]
     pub(crate) fn has_seen(&self, what: &str, times: usize) {
         until(what, || self.count(what) >= times);
+    }
+
+    /// Waits until so many have been refused, and the only daemon of this home has heard it.
+    #[track_caller]
+    pub(crate) fn has_refused(&self, times: usize, home: &Home) {
+        until("a refusal", || self.state.lock().unwrap().refused >= times);
+        // It looks at all that has come before it answers what comes then.
+        home.status();
     }
 
     /// Tells all who listen.

@@ -12,7 +12,7 @@ use tungstenite::{
     handshake::server::{ErrorResponse, Request, Response},
 };
 
-use super::until;
+use super::{quiet_listener, until};
 
 #[derive(Default)]
 struct State {
@@ -36,12 +36,15 @@ pub(crate) struct RemoteSocket {
 impl RemoteSocket {
     /// One that agrees to a subprotocol, or does not care.
     pub(crate) fn start(agrees: bool) -> RemoteSocket {
-        RemoteSocket::at("127.0.0.1:0", agrees)
+        RemoteSocket::listening(quiet_listener(), agrees)
     }
 
     /// The same at an address.
     pub(crate) fn at(address: &str, agrees: bool) -> RemoteSocket {
-        let listener = TcpListener::bind(address).unwrap();
+        RemoteSocket::listening(TcpListener::bind(address).unwrap(), agrees)
+    }
+
+    fn listening(listener: TcpListener, agrees: bool) -> RemoteSocket {
         let remote = RemoteSocket {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Home, PATIENCE};
+use super::{Home, PATIENCE, until};
 
 /// A session over HTTP, or what may become one.
 #[derive(Clone, Debug)]
@@ -65,8 +65,18 @@ impl Home {
             super::FAKE_SERVER,
             json!(options),
         ));
-        self.configured("fake").close();
+        self.come_and_go("fake");
         Web::at(&self.http_address(), "/mcp/fake")
+    }
+
+    /// A session on a configured server, greeted, of which nothing is left: whoever counts sessions counts others.
+    #[track_caller]
+    pub(crate) fn come_and_go(&self, name: &str) {
+        let sessions = || self.status()["sessions"].as_array().unwrap().len();
+        let client = self.configured(name);
+        let there = sessions();
+        client.close();
+        until("the end of a session", || sessions() < there);
     }
 
     /// Where the daemon listens.
@@ -388,9 +398,15 @@ impl Response {
         text
     }
 
-    /// The body as the one message that it is.
+    /// The body as the one message that it is, or is the only one of: what takes a second, as anything does on a
+    /// machine that lets nobody run, comes as a stream.
     #[track_caller]
-    pub(crate) fn json(self) -> Value {
+    pub(crate) fn json(mut self) -> Value {
+        if self.is_stream() {
+            let message = self.event().unwrap();
+            assert_eq!(self.event(), None, "{message}");
+            return message;
+        }
         assert_eq!(self.header("content-type"), Some("application/json"));
         serde_json::from_str(&self.text()).unwrap()
     }

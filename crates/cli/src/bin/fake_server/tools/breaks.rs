@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::Path,
     time::Duration,
 };
 
@@ -70,6 +71,11 @@ pub(super) fn stderr_variable(call: &Call<'_>) -> io::Result<Answer> {
 }
 
 pub(super) fn stderr_flood(call: &Call<'_>) -> io::Result<Answer> {
-    crate::flood(&mut io::stderr(), call.number("bytes").unwrap_or(0))?;
-    Ok(call.echoed())
+    let until = call.given["until"].as_str().map(Path::new);
+    loop {
+        crate::flood(&mut io::stderr(), call.number("bytes").unwrap_or(0))?;
+        if until.is_none_or(Path::exists) {
+            return Ok(call.echoed());
+        }
+    }
 }

@@ -25,7 +25,7 @@ impl Remote {
         self.state.lock().unwrap().moods.extend(moods);
     }
 
-    /// The next message of this name, or request of this method, gets this status and these headers alone; the one
+    /// The next message of this name, or request of this method (without a name it is the next answer), gets this status and these headers alone; the one
     /// after it those of the next such call. Without a status the connection breaks.
     pub(crate) fn refuses(&self, what: &'static str, head: &str) {
         let refusal = (what, head.to_owned());
@@ -59,17 +59,21 @@ pub(super) fn refuse(
     out: &mut TcpStream,
     state: &Mutex<State>,
 ) -> io::Result<Option<bool>> {
-    let refusals = &mut state.lock().unwrap().refusals;
-    let is_it = |(what, _): &&(&str, String)| seen.says() == *what || seen.method == *what;
-    let Some((_, head)) = refusals.front().filter(is_it).cloned() else {
+    let mut state = state.lock().unwrap();
+    // Only what is posted has a name, or is an answer and has none.
+    let is_said = |what: &str| seen.method == "POST" && seen.says() == what;
+    let is_it = |(what, _): &&(&str, String)| is_said(what) || seen.method == *what;
+    let Some((_, head)) = state.refusals.front().filter(is_it).cloned() else {
         return Ok(None);
     };
-    refusals.pop_front();
+    state.refusals.pop_front();
     if head.is_empty() {
         return Ok(Some(false));
     }
     let (status, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
-    respond(out, status, headers, "").map(|()| Some(true))
+    respond(out, status, headers, "")?;
+    state.refused += 1;
+    Ok(Some(true))
 }
 
 /// Leaves a call without an answer.
