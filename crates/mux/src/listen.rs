@@ -272,12 +272,7 @@ impl Mux {
         }
     }
 
-    pub(crate) fn stop_listening(
-        &mut self,
-        session_id: SessionId,
-        listening: &Listening,
-        out: &mut Outbox,
-    ) {
+    fn stop_listening(&mut self, session_id: SessionId, listening: &Listening, out: &mut Outbox) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
