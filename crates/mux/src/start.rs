@@ -10,6 +10,7 @@ use wire::{Frame, Message, Method, Outgoing};
 use crate::{
     action::{Action, Outbox},
     era::Era,
+    event::Program,
     exchange::{Errand, Exchange},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
@@ -95,7 +96,12 @@ impl Mux {
         own.next()
     }
 
-    pub(crate) fn on_started(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+    pub(crate) fn on_started(
+        &mut self,
+        upstream_id: UpstreamId,
+        program: Option<Program>,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -103,6 +109,7 @@ impl Mux {
             return;
         }
         upstream.state = State::Initializing;
+        upstream.program = program.or(upstream.program);
         let errand = Exchange::of_errand(Errand::Greet, self.now);
         let id = upstream.exchanges.open(errand);
         let (era, class) = (upstream.key.era, upstream.class());
@@ -118,9 +125,9 @@ impl Mux {
             return self.limits.greeting_timeout;
         };
         let is_trial = upstream.key.era == Era::Modern
-            && upstream.handshake.is_none()
+            && (upstream.handshake.is_none() || upstream.has_changed())
             && !upstream.has_fixed_era(&self.sessions)
-            && self.refused_era(&upstream.key.route).is_none();
+            && self.refused_era_for(&upstream.asked()).is_none();
         // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.
         if is_trial {
             self.limits.discover_patience
@@ -153,6 +160,7 @@ impl Mux {
             return;
         }
         self.timers.clear(Timer::Greeting(upstream_id));
+        let asked = upstream.asked();
         let era = upstream.key.era;
         let handshake = match read_greeting(era, frame) {
             Ok(handshake) => handshake,
@@ -177,12 +185,13 @@ impl Mux {
         }
         let before = upstream.handshake.replace(handshake);
         upstream.greeted_at = self.now;
+        upstream.greeted_program = upstream.program;
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         if era == Era::Legacy {
             Mux::tell_upstream(upstream_id, greeted(), out);
         }
-        self.prove_era(upstream_id, out);
+        self.prove_era(upstream_id, &asked, out);
         self.touch_record(upstream_id);
         if has_tasks {
             self.make_private(upstream_id, out);

@@ -5,7 +5,7 @@ use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, 
 use super::script::{Words, class};
 use crate::{
     Asks, CallRules, Device, Era, Finding, Front, IdleTimeout, Joins, KeptWords, Link, Moment,
-    OnRestart, OnceRule, Opening, Refusal, Route, Scope, Start,
+    OnRestart, OnceRule, Opening, Program, Refusal, Route, Scope, Start,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -109,6 +109,14 @@ fn found(words: &Words) -> Option<Finding> {
             .get("found-life")
             .map_or(Duration::from_hours(1), seconds),
     })
+}
+
+/// The program of this name.
+pub(super) fn program(name: Option<&str>) -> Option<Program> {
+    let mut program = [0; 32];
+    let name = name?.as_bytes();
+    program[..name.len()].copy_from_slice(name);
+    Some(Program(program))
 }
 
 fn era(name: &str) -> Era {
