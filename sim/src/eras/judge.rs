@@ -13,6 +13,9 @@ mod to_server;
 mod to_session;
 mod told;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mux::{Action, Era, Fact, Limits, Moment, SessionId, Snapshot, UpstreamId};

@@ -8,6 +8,9 @@ use crate::{
     payload::Mark,
 };
 
+/// How often in a row a client may come back without an answer (`docs/eras.md`).
+pub(super) const UNANSWERED_MAX: u32 = 8;
+
 /// What a server says in answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -35,6 +38,7 @@ impl Judge {
             sent: None,
             writes: 0,
             rounds: 0,
+            unanswered: 0,
             inquiry: None,
             answer: None,
             overlaps: false,
@@ -106,11 +110,16 @@ impl Judge {
         open.writes = 1;
         // Also where its call is over: the server may have asked for another of the same client.
         let server = self.servers.get_mut(&parked.upstream)?;
+        let is_open = parked.outcome == Outcome::Open;
+        let is_too_often = is_open && parked.unanswered >= UNANSWERED_MAX;
+        let mut is_unanswered = false;
         for (name, ask) in &parked.asks {
             let answer = back.answers.iter().find(|(known, _)| known == name);
             let number = answer.and_then(|(_, answer)| crate::payload::mark_of(answer));
             if let Some(known) = server.asks.get_mut(ask) {
                 known.reply = number.map(|mark| mark.number);
+                known.is_left = answer.is_none() && (is_too_often || !is_open);
+                is_unanswered |= answer.is_none();
                 self.due
                     .push(Due::AskAnswered(parked.upstream, ask.clone()));
             }
@@ -127,6 +136,11 @@ impl Judge {
             }
             Outcome::Open => {
                 open.sent = Some((parked.upstream, parked.minted));
+                if is_unanswered && is_too_often {
+                    self.saw(Seen::LeftUnanswered);
+                } else if is_unanswered {
+                    open.unanswered = parked.unanswered + 1;
+                }
                 self.saw(Seen::CameBack);
             }
         }
