@@ -205,6 +205,12 @@ impl Process {
         self.begin_reading(process, around);
     }
 
+    /// It has not answered our greeting as it should.
+    pub(crate) fn remark_ungreeted(&self, why: &str) {
+        let why = self.log.veil().over_words(why);
+        self.log.remark(&format!("not greeted: {why}"));
+    }
+
     fn begin_reading(&mut self, process: ProcessId, around: &Surroundings) {
         self.reader = Reading::resumed(&[], self.line_bytes(around));
         self.drain = Reading::Halted(Vec::new());

@@ -76,6 +76,12 @@ pub(crate) struct Upstream {
     /// What the last process was started from of which that is known.
     #[serde(default)]
     pub(crate) program: Option<Program>,
+    /// What the last process did in place of an answer to our greeting, for a person.
+    #[serde(default)]
+    pub(crate) ungreeted: Option<Arc<str>>,
+    /// The same of the one that was asked in the other era before, if it has answered in neither.
+    #[serde(default)]
+    pub(crate) ungreeted_before: Option<Arc<str>>,
     /// What is known of what it says of itself, unless nothing of that is kept.
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
@@ -270,6 +276,8 @@ impl Upstream {
             greeted_at: Moment::default(),
             greeted_program: None,
             program: None,
+            ungreeted: None,
+            ungreeted_before: None,
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),

@@ -12,7 +12,7 @@
 //! **Invariant:** of a server at most one era is refused; one that speaks neither is none. A verdict is
 //! believed for a day, or as long as a process speaks to us as it says.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What was found of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "crate::frozen::forms::verdict::Form")]
 pub(crate) struct Verdict {
     /// The era in which it does not speak; `None` if what was kept of that has turned out wrong.
@@ -39,6 +39,8 @@ pub(crate) struct Verdict {
     pub(crate) proof: Proof,
     /// Of what that was found, if it is known.
     pub(crate) program: Option<Program>,
+    /// What its process did when it was asked in that era, for a person; until another one has answered.
+    pub(crate) words: Option<Arc<str>>,
 }
 
 impl Verdict {
@@ -58,6 +60,8 @@ pub(crate) struct Asked {
     program: Option<Program>,
     /// Whether the process before it had spoken so and was started from another program.
     has_changed: bool,
+    /// What it did in place of an answer, for a person.
+    words: Option<Arc<str>>,
 }
 
 impl Upstream {
@@ -67,6 +71,7 @@ impl Upstream {
             era: self.key.era,
             program: self.program,
             has_changed: self.has_changed(),
+            words: self.ungreeted.clone(),
         }
     }
 }
@@ -188,6 +193,7 @@ impl Mux {
                 until: self.now + life,
                 proof: Proof::Whole,
                 program,
+                words: None,
             };
             self.verdicts.insert(opening.route.clone(), verdict);
         }
@@ -204,6 +210,7 @@ impl Mux {
             until: self.now + life,
             proof,
             program: asked.program,
+            words: asked.words,
         };
         self.verdicts.insert(asked.route, verdict);
     }
@@ -224,6 +231,7 @@ impl Mux {
         } else if verdict.proof == Proof::Half {
             verdict.proof = Proof::Whole;
             verdict.program = asked.program;
+            verdict.words = None;
         } else {
             return;
         }
@@ -272,7 +280,7 @@ impl Mux {
         }
         let proof = proof.filter(|_| may_turn);
         // Of what was found before nothing is left, also where nobody is sent back for it.
-        let proof = self.hold_against_verdict(asked, evidence, proof);
+        let proof = self.hold_against_verdict(upstream_id, asked, evidence, proof);
         proof.filter(|_| !(is_refuge && is_found))
     }
 
@@ -280,6 +288,7 @@ impl Mux {
     /// other.
     fn hold_against_verdict(
         &mut self,
+        upstream_id: UpstreamId,
         asked: Asked,
         evidence: Evidence,
         proof: Option<Proof>,
@@ -300,6 +309,10 @@ impl Mux {
         // It speaks in neither, or was slow when it was asked first. If it says now that it does not understand
         // this, whoever comes next has it asked in the other era again, with more patience.
         before.refused = None;
+        let words = before.words.take();
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.ungreeted_before = words;
+        }
         if asked.era == Era::Legacy && proof.is_some() {
             self.find_refused(asked, Proof::Half);
         }

@@ -170,6 +170,8 @@ pub(crate) mod finding {
 
 /// What was found of the era of a server.
 pub(crate) mod verdict {
+    use alloc::sync::Arc;
+
     use serde::Deserialize;
 
     use crate::{
@@ -189,6 +191,8 @@ pub(crate) mod verdict {
             proof: Proof,
             #[serde(default)]
             program: Option<Program>,
+            #[serde(default)]
+            words: Option<Arc<str>>,
         },
         /// As it was written at first: nobody knows how old it is, so it is believed only while a process speaks
         /// as it says.
@@ -203,17 +207,20 @@ pub(crate) mod verdict {
                     until,
                     proof,
                     program,
+                    words,
                 } => Verdict {
                     refused,
                     until,
                     proof,
                     program,
+                    words,
                 },
                 Form::Undated(refused) => Verdict {
                     refused,
                     until: Moment::default(),
                     proof: Proof::Whole,
                     program: None,
+                    words: None,
                 },
             }
         }
