@@ -24,6 +24,7 @@ mod server;
 mod settle;
 mod specs;
 mod step;
+mod telling;
 mod words;
 mod world;
 

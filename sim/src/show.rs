@@ -102,6 +102,7 @@ pub(crate) fn timer(timer: Timer) -> &'static str {
         Timer::Idle(_) => "idle",
         Timer::Rested(_) => "rested",
         Timer::Listen(_) => "listen",
+        Timer::AgreementPatience(_) => "agreement",
         Timer::LastOfOneRequest(_) => "last-of-one-request",
         Timer::Probation(_) => "probation",
         Timer::OwnerPatience(_) => "owner-patience",

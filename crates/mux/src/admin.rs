@@ -156,7 +156,8 @@ impl Mux {
                 Whereabouts::Initialize
                 | Whereabouts::Held(_)
                 | Whereabouts::Asking(_)
-                | Whereabouts::Listening => None,
+                | Whereabouts::Listening
+                | Whereabouts::Subscribing => None,
             })
             .collect();
         self.end_inquiries(session_id, Inquiry::rests, refusal, out);

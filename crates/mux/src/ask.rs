@@ -435,7 +435,7 @@ impl Mux {
             return;
         };
         // Of the modern era a server cancels nothing of its own (2026-07-28, cancellation).
-        if upstream.key.era == Era::Modern && self.take_end_of_listening(upstream_id, id) {
+        if upstream.key.era == Era::Modern && self.take_end_of_listening(upstream_id, id, out) {
             return;
         }
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {

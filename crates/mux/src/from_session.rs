@@ -439,6 +439,7 @@ impl Mux {
             None | Some(Whereabouts::Initialize) => {}
             Some(Whereabouts::Asking(_)) => self.end_inquiry(session_id, id, None, out),
             Some(Whereabouts::Listening) => self.cancel_listening(session_id, id, out),
+            Some(Whereabouts::Subscribing) => self.cancel_subscribing(session_id, id, out),
             Some(Whereabouts::Held(line)) => {
                 session.open.remove(id);
                 session.inquiries.remove(id);

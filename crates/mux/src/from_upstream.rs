@@ -242,16 +242,17 @@ impl Mux {
     ) {
         match errand {
             Errand::Greet => self.on_greeted(upstream_id, frame, out),
+            Errand::Subscribe => self.on_subscribed(upstream_id, minted, Some(frame), out),
             // A server that refuses these goes on as it was; nobody waits for it.
-            Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel => {}
+            Errand::Unsubscribe | Errand::SetLevel => {}
             Errand::Listen => {
                 let is_error = matches!(frame.message, Message::Response { result: None, .. });
                 let how = if is_error {
-                    Unheard::Refused
+                    Unheard::Refused(frame)
                 } else {
                     Unheard::Ended
                 };
-                self.on_unheard(upstream_id, minted, how);
+                self.on_unheard(upstream_id, minted, how, out);
             }
             Errand::Compare(listing, at) => {
                 self.on_compared(upstream_id, minted, (listing, at), frame, out);
@@ -292,8 +293,9 @@ impl Mux {
             Method::ElicitationComplete => {
                 self.on_elicitation_complete(upstream_id, params, frame, out);
             }
-            // It is our own wish: those of clients never go there.
-            Method::ListenAcknowledged => {}
+            Method::ListenAcknowledged => {
+                self.on_listen_acknowledged(upstream_id, params, frame, out);
+            }
             _unknown => match self.concerned(upstream_id, stream) {
                 Some(whose) => {
                     let line = whose.request.and_then(|(_, line)| line);

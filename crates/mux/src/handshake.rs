@@ -212,7 +212,9 @@ impl Handshake {
             // What does not say how long it holds does not hold.
             return self.with_version(versions);
         };
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        // What has begun of a millisecond has passed: it never holds for longer than the server has said.
+        let age = age.as_nanos().div_ceil(1_000_000);
+        let age = u64::try_from(age).unwrap_or(u64::MAX);
         let left = whole.saturating_sub(age).to_string();
         let start = ttl.as_ptr() as usize - text.as_ptr() as usize;
         self.edited([

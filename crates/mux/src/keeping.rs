@@ -105,6 +105,13 @@ impl Mux {
                 Whereabouts::Initialize | Whereabouts::Listening | Whereabouts::Asking(_) => {
                     return None;
                 }
+                Whereabouts::Subscribing => {
+                    let subscribing = session.subscribing.get(id)?;
+                    if subscribing.line != line {
+                        return None;
+                    }
+                    Method::ResourcesSubscribe
+                }
                 Whereabouts::Held(held) if *held == line => session.queue.method_on(line)?,
                 Whereabouts::Held(_) => return None,
                 Whereabouts::Upstream(minted) => match &upstream.exchanges.get(*minted)?.owner {

@@ -139,6 +139,7 @@ impl Mux {
         self.timers.clear(Timer::StartPatience(session_id));
         self.timers.clear(Timer::DrainPatience(session_id));
         self.timers.clear(Timer::Inquiry(session_id));
+        self.timers.clear(Timer::AgreementPatience(session_id));
         self.timers.clear(Timer::RoundPatience(session_id));
         self.end_asks_of(session_id, &Refusal::OwnerGone, out);
         let Some(session) = self.sessions.get_mut(&session_id) else {
@@ -177,7 +178,8 @@ impl Mux {
                 Whereabouts::Initialize
                 | Whereabouts::Held(_)
                 | Whereabouts::Asking(_)
-                | Whereabouts::Listening => None,
+                | Whereabouts::Listening
+                | Whereabouts::Subscribing => None,
             });
         minted.chain(session.rounds.at_server()).collect()
     }

@@ -14,6 +14,7 @@ extern crate std;
 
 mod action;
 mod admin;
+mod agreement;
 mod answers;
 mod ask;
 mod askable;

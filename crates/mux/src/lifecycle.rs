@@ -61,7 +61,8 @@ impl Mux {
         }
     }
 
-    /// Ends whatever of a session waits: its `initialize` and all that is in its queue.
+    /// Ends whatever of a session waits: its `initialize`, all that is in its queue, and what its server is asked
+    /// for with what others want.
     pub(crate) fn refuse_session_waits(
         &mut self,
         session_id: SessionId,
@@ -84,6 +85,7 @@ impl Mux {
                 None => self.line_is_done(session_id, held.line, out),
             }
         }
+        self.refuse_awaiting(session_id, refusal, out);
         self.resume_if_room(session_id, out);
         self.close_if_drained(session_id, out);
     }

@@ -81,6 +81,8 @@ pub struct Limits {
     /// A server that acknowledges a cancellation does so at once, and one that obeys it as the
     /// specification says (2025-11-25, basic/utilities/cancellation) never does.
     pub acknowledgement_patience: Duration,
+    /// How long a session waits for its server to say whether it tells of a resource.
+    pub agreement_patience: Duration,
     /// How long a cancelled call may still be the cause of an ask or a log message.
     ///
     /// A server that ignores the cancellation works on; what it asks then must not go to another session.
@@ -165,6 +167,7 @@ impl Default for Limits {
             inquiry_pace: Duration::from_millis(250),
             owner_patience: Duration::from_secs(10),
             acknowledgement_patience: Duration::from_secs(1),
+            agreement_patience: Duration::from_secs(30),
             ghost_life: Duration::from_secs(30),
             abandoned_life: Duration::from_mins(10),
             record_patience: Duration::from_secs(1),

@@ -9,7 +9,7 @@
 use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
-use wire::{Frame, Message, Outgoing, RequestId, meta_name, quoted};
+use wire::{Frame, Message, Outgoing, Params, RequestId, meta_name, quoted};
 
 use crate::{
     action::Outbox,
@@ -34,35 +34,45 @@ use crate::{
 pub(crate) struct Listening {
     line: LineNumber,
     lists: BTreeSet<List>,
-    uris: BTreeSet<Box<str>>,
+    pub(crate) uris: BTreeSet<Box<str>>,
+    /// Those of which its server has not said whether it tells of them. It is acknowledged when there are none.
+    #[serde(default)]
+    pub(crate) awaited: BTreeSet<Box<str>>,
+    #[serde(default)]
+    pub(crate) since: Moment,
 }
 
 /// How a server is listened to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heard {
-    request: MintedId,
-    uris: Vec<Box<str>>,
+    pub(crate) request: MintedId,
+    pub(crate) uris: Vec<Box<str>>,
     #[serde(default)]
     since: Moment,
+    #[serde(default)]
+    pub(crate) is_acknowledged: bool,
+    /// The one that tells of changes until this one is acknowledged.
+    #[serde(default)]
+    pub(crate) before: Option<Box<Heard>>,
 }
 
 /// What became of a request by which a server was listened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unheard {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unheard<'a> {
     /// The server has ended it.
     Ended,
-    /// The server has refused it.
-    Refused,
+    /// The server has refused it, in these words.
+    Refused(&'a Frame),
 }
 
 /// The filter of a request.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Filter {
+pub(crate) struct Filter {
     tools_list_changed: bool,
     prompts_list_changed: bool,
     resources_list_changed: bool,
-    resource_subscriptions: Vec<Box<str>>,
+    pub(crate) resource_subscriptions: Vec<Box<str>>,
 }
 
 impl Filter {
@@ -70,12 +80,16 @@ impl Filter {
         let Message::Request { params, .. } = &frame.message else {
             return None;
         };
+        Filter::in_params(frame, params)
+    }
+
+    pub(crate) fn in_params(frame: &Frame, params: &Params) -> Option<Self> {
         let filter = frame.member(params.at.as_ref()?, "notifications")?;
         serde_json::from_str(filter.value).ok()
     }
 
     /// What of it such a server tells.
-    fn honoured(self, line: LineNumber, offers: Offers) -> Listening {
+    fn honoured(self, line: LineNumber, offers: Offers, now: Moment) -> Listening {
         let wanted = [
             (List::Tools, self.tools_list_changed),
             (List::Prompts, self.prompts_list_changed),
@@ -89,6 +103,8 @@ impl Filter {
             line,
             lists: lists.map(|(list, _)| list).collect(),
             uris: uris.filter(|_| offers.has(Offer::Subscriptions)).collect(),
+            awaited: BTreeSet::new(),
+            since: now,
         }
     }
 }
@@ -120,6 +136,15 @@ impl Listening {
         ))
     }
 
+    pub(crate) fn line(&self) -> LineNumber {
+        self.line
+    }
+
+    /// Whether it has been acknowledged: nothing is told before that.
+    fn is_acknowledged(&self) -> bool {
+        self.awaited.is_empty()
+    }
+
     fn wants(&self, uri: &str) -> bool {
         self.uris.iter().any(|whole| covers(whole, uri))
     }
@@ -144,7 +169,7 @@ impl Mux {
     ) {
         let (Some(session), Some(upstream)) = (
             self.sessions.get_mut(&session_id),
-            self.upstreams.get(&upstream_id),
+            self.upstreams.get_mut(&upstream_id),
         ) else {
             return;
         };
@@ -156,7 +181,7 @@ impl Mux {
             self.refuse(session_id, id, line, refusal, out);
             return;
         };
-        let listening = filter.honoured(line, offers.unwrap_or_default());
+        let mut listening = filter.honoured(line, offers.unwrap_or_default(), self.now);
         let held: usize = session.listening.values().map(|it| it.uris.len() + 1).sum();
         if held + listening.uris.len() >= self.limits.subscriptions {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
@@ -167,30 +192,36 @@ impl Mux {
             self.answer(session_id, id, line, ended(id), out);
             return;
         }
+        for uri in &listening.uris {
+            if !upstream.subscriptions.want(uri, session_id) {
+                listening.awaited.insert(uri.clone());
+            }
+        }
+        let awaited: Vec<Box<str>> = listening.awaited.iter().cloned().collect();
         session.open.insert(id.clone(), Whereabouts::Listening);
         session.listening.insert(id.clone(), listening.clone());
-        let acknowledgement = listening.acknowledgement(id);
-        self.tell_with(session_id, Some(line), acknowledgement, out);
-        let new: Vec<Box<str>> = listening
-            .uris
-            .iter()
-            .filter(|uri| {
-                let upstream = self.upstreams.get_mut(&upstream_id);
-                upstream.is_some_and(|upstream| {
-                    upstream.subscriptions.reinstate(uri, session_id) == Forward::Yes
-                })
-            })
-            .cloned()
-            .collect();
-        let method = &wire::Method::ResourcesSubscribe;
-        self.tell_wanted(upstream_id, (Errand::Subscribe, method), &new, out);
+        if awaited.is_empty() {
+            self.acknowledge(session_id, id, out);
+        } else {
+            self.watch_agreement(session_id);
+            self.ask_for(upstream_id, &awaited, out);
+        }
         if !listening.uris.is_empty() {
             // Without a process nobody watches a resource.
             self.want(upstream_id, out);
         }
     }
 
-    /// Sees to it that a server tells of changes of a resource.
+    /// Tells a session what of a wish of its will be told.
+    pub(crate) fn acknowledge(&self, session_id: SessionId, id: &RequestId, out: &mut Outbox) {
+        let session = self.sessions.get(&session_id);
+        if let Some(listening) = session.and_then(|session| session.listening.get(id)) {
+            let words = listening.acknowledgement(id);
+            self.tell_with(session_id, Some(listening.line), words, out);
+        }
+    }
+
+    /// Has a server tell a session of a resource that has been told of it elsewhere.
     pub(crate) fn subscribe(
         &mut self,
         upstream_id: UpstreamId,
@@ -242,7 +273,12 @@ impl Mux {
         }
     }
 
-    fn stop_listening(&mut self, session_id: SessionId, listening: &Listening, out: &mut Outbox) {
+    pub(crate) fn stop_listening(
+        &mut self,
+        session_id: SessionId,
+        listening: &Listening,
+        out: &mut Outbox,
+    ) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
@@ -261,31 +297,18 @@ impl Mux {
         };
         let mut unwanted = over;
         unwanted.retain(|uri| upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes);
-        let method = &wire::Method::ResourcesUnsubscribe;
-        self.tell_wanted(upstream_id, (Errand::Unsubscribe, method), &unwanted, out);
-    }
-
-    /// Tells a server of which resources it is to tell, or no longer: one of the modern era hears what is wanted
-    /// as a whole, and hears it once.
-    fn tell_wanted(
-        &mut self,
-        upstream_id: UpstreamId,
-        (errand, method): (Errand, &wire::Method),
-        uris: &[Box<str>],
-        out: &mut Outbox,
-    ) {
-        let upstream = self.upstreams.get(&upstream_id);
-        let is_modern = upstream.is_some_and(|upstream| upstream.key.era == Era::Modern);
-        let times = if is_modern { 1 } else { uris.len() };
-        for uri in uris.iter().take(times) {
-            self.run_errand(upstream_id, errand, method, ("uri", uri), out);
+        // One of the modern era hears what is wanted as a whole, and hears it once.
+        let is_modern = upstream.key.era == Era::Modern;
+        let times = if is_modern { 1 } else { unwanted.len() };
+        for uri in unwanted.iter().take(times) {
+            self.unsubscribe(upstream_id, uri, out);
         }
     }
 
     /// Tells a session of the modern era that a list has changed, as often as it asked for that.
     pub(crate) fn tell_listening(&self, session: &Session, list: List, out: &mut Outbox) {
         for (id, listening) in &session.listening {
-            if listening.lists.contains(&list) {
+            if listening.is_acknowledged() && listening.lists.contains(&list) {
                 let meta = named(id);
                 let notification = list.notification();
                 let frame = Outgoing::from(format!(
@@ -308,7 +331,7 @@ impl Mux {
             return;
         };
         for (id, listening) in &session.listening {
-            if listening.wants(uri) {
+            if listening.is_acknowledged() && listening.wants(uri) {
                 let words = with_meta(frame, Some(&named(id)));
                 self.tell_with(session_id, Some(listening.line), words, out);
             }
@@ -321,10 +344,11 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let Some(handshake) = upstream.handshake.as_ref().filter(|_| upstream.is_ready()) else {
+        let said = upstream.handshake.as_ref().filter(|_| upstream.is_ready());
+        let Some(offers) = said.map(|said| said.offers) else {
             return;
         };
-        let uris = upstream.subscriptions.uris();
+        let uris = upstream.subscriptions.uris_to_ask_for();
         if upstream
             .heard
             .as_ref()
@@ -333,12 +357,17 @@ impl Mux {
             return;
         }
         self.timers.clear(Timer::Listen(upstream_id));
-        let offers = handshake.offers;
         let lists: Vec<List> = List::ALL
             .into_iter()
             .filter(|list| offers.has(list.offer()))
             .collect();
-        let before = upstream.heard.take();
+        // It tells of changes until there is another. One of which nothing has been heard yet tells nothing.
+        let (before, unheard) = match upstream.heard.take() {
+            Some(heard) if heard.is_acknowledged => (Some(Box::new(heard)), None),
+            Some(mut heard) => (heard.before.take(), Some(heard.request)),
+            None => (None, None),
+        };
+        let mut over = Vec::from_iter(unheard);
         if !lists.is_empty() || !uris.is_empty() {
             let exchange = Exchange::of_errand(Errand::Listen, self.now);
             let request = upstream.exchanges.open(exchange);
@@ -352,37 +381,68 @@ impl Mux {
                 request,
                 uris,
                 since: self.now,
+                is_acknowledged: false,
+                before,
             });
             Mux::tell_upstream(upstream_id, Outgoing::from(words), out);
+        } else {
+            over.extend(before.map(|before| before.request));
         }
-        if let Some(before) = before
-            && let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && upstream.exchanges.close(before.request).is_some()
+        for request in over {
+            self.listen_no_longer(upstream_id, request, out);
+        }
+    }
+
+    /// Another request has taken the place of one by which a server is listened to.
+    pub(crate) fn listen_no_longer(
+        &mut self,
+        upstream_id: UpstreamId,
+        request: MintedId,
+        out: &mut Outbox,
+    ) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
+            && upstream.exchanges.close(request).is_some()
         {
-            let words = cancellation(before.request, "another has taken its place");
+            let words = cancellation(request, "another has taken its place");
             Mux::tell_upstream(upstream_id, words, out);
         }
     }
 
     /// A server tells nothing more by this request. One that has ended it is listened to again, after a rest that
-    /// grows while it goes on so. What sessions want to be told of lasts.
-    pub(crate) fn on_unheard(&mut self, upstream_id: UpstreamId, request: MintedId, how: Unheard) {
+    /// grows while it goes on so; one that has refused it is not asked the same again. What sessions have been
+    /// promised lasts.
+    pub(crate) fn on_unheard(
+        &mut self,
+        upstream_id: UpstreamId,
+        request: MintedId,
+        how: Unheard<'_>,
+        out: &mut Outbox,
+    ) {
         let now = self.now;
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
         let Some(heard) = upstream.heard.take_if(|heard| heard.request == request) else {
+            if let Some(heard) = &mut upstream.heard {
+                heard.before.take_if(|before| before.request == request);
+            }
             return;
         };
-        if how == Unheard::Refused {
-            return;
+        // Until it is asked again, it tells of what it told before.
+        upstream.heard = heard.before.map(|before| *before);
+        match how {
+            Unheard::Refused(answer) => {
+                self.on_listen_refused(upstream_id, &heard.uris, answer, out);
+            }
+            Unheard::Ended => {
+                if now - heard.since >= self.limits.good_service {
+                    upstream.unheard_in_a_row = 0;
+                }
+                upstream.unheard_in_a_row = upstream.unheard_in_a_row.saturating_add(1);
+                let rest = wait(upstream.unheard_in_a_row, &self.limits, upstream_id.0);
+                self.timers.set(Timer::Listen(upstream_id), now + rest);
+            }
         }
-        if now - heard.since >= self.limits.good_service {
-            upstream.unheard_in_a_row = 0;
-        }
-        upstream.unheard_in_a_row = upstream.unheard_in_a_row.saturating_add(1);
-        let rest = wait(upstream.unheard_in_a_row, &self.limits, upstream_id.0);
-        self.timers.set(Timer::Listen(upstream_id), now + rest);
     }
 
     /// A server of the modern era says itself that it tells nothing more by a request of ours; says whether it was
@@ -391,16 +451,19 @@ impl Mux {
         &mut self,
         upstream_id: UpstreamId,
         request: &RequestId,
+        out: &mut Outbox,
     ) -> bool {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return false;
         };
-        let heard = upstream.heard.as_ref().map(|heard| heard.request);
-        let Some(request) = heard.filter(|heard| request.as_number() == Some(*heard)) else {
+        let heard = upstream.heard.as_ref();
+        let before = heard.and_then(|heard| heard.before.as_deref());
+        let mut ours = heard.into_iter().chain(before).map(|heard| heard.request);
+        let Some(request) = ours.find(|ours| request.as_number() == Some(*ours)) else {
             return false;
         };
         upstream.exchanges.close(request);
-        self.on_unheard(upstream_id, request, Unheard::Ended);
+        self.on_unheard(upstream_id, request, Unheard::Ended, out);
         true
     }
 }

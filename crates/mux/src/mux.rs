@@ -240,6 +240,7 @@ impl Mux {
                 Timer::Idle(upstream) => self.on_idle(upstream, out),
                 Timer::Rested(upstream) => self.on_rested(upstream, out),
                 Timer::Listen(upstream) => self.listen_to(upstream, out),
+                Timer::AgreementPatience(session) => self.on_agreement_patience(session, out),
                 Timer::LastOfOneRequest(upstream) => self.on_last_of_one_request(upstream),
                 Timer::Probation(upstream) => self.on_probation(upstream, out),
                 Timer::Noise(upstream) => self.on_noise_over(upstream, out),

@@ -214,7 +214,8 @@ impl Mux {
                 Whereabouts::Initialize
                 | Whereabouts::Held(_)
                 | Whereabouts::Asking(_)
-                | Whereabouts::Listening => None,
+                | Whereabouts::Listening
+                | Whereabouts::Subscribing => None,
             });
         let all = open.chain(session.rounds.at_server());
         all.filter(|minted| self.is_call(upstream_id, *minted))

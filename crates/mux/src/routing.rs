@@ -157,6 +157,7 @@ impl Mux {
         upstream.listeners.remove(&session_id);
         let has_lost = upstream.memory.forget(session_id);
         let uris = upstream.subscriptions.of(session_id);
+        let awaited = upstream.subscriptions.awaited_by(session_id);
         upstream.subscriptions.release(session_id);
         self.note_detached(session_id, from);
         let Some(upstream_id) = self.upstream_for(session_id) else {
@@ -181,6 +182,9 @@ impl Mux {
         }
         for uri in uris {
             self.subscribe(upstream_id, &uri, session_id, out);
+        }
+        for uri in awaited {
+            self.await_agreement((session_id, upstream_id), &uri, out);
         }
         self.tell_level(upstream_id, out);
         self.tell_missed_changes(session_id, upstream_id, out);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Frame, Method, Outgoing, RequestId};
 
 use crate::{
+    agreement::Subscribing,
     class::Class,
     era::Era,
     event::{Link, Opening},
@@ -50,6 +51,9 @@ pub(crate) struct Session {
     /// What it wants to be told of, by the requests that said so.
     #[serde(default, with = "crate::frozen::forms::pairs")]
     pub(crate) listening: BTreeMap<RequestId, Listening>,
+    /// Its subscriptions of which its server has not said whether it agrees.
+    #[serde(default, with = "crate::frozen::forms::pairs")]
+    pub(crate) subscribing: BTreeMap<RequestId, Subscribing>,
     /// Its requests whose servers ask before they answer.
     #[serde(default, with = "crate::frozen::forms::pairs")]
     pub(crate) inquiries: BTreeMap<RequestId, Inquiry>,
@@ -145,6 +149,8 @@ pub(crate) enum Whereabouts {
     Upstream(MintedId),
     /// It is a wish to be told of changes, which has no end of its own.
     Listening,
+    /// It is a subscription that its server is asked for with those of others.
+    Subscribing,
     /// Its client has to answer something before it goes on.
     Asking(LineNumber),
 }
@@ -245,6 +251,7 @@ impl Session {
             class: Class::default(),
             era: Era::default(),
             listening: BTreeMap::new(),
+            subscribing: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             rounds: Rounds::default(),
             version: String::new(),
@@ -305,7 +312,8 @@ impl Session {
 
     /// Requests that do not wait: they are at the upstream, or the `initialize`.
     pub(crate) fn in_flight(&self) -> usize {
-        let elsewhere = self.queue.requests + self.listening.len() + self.asking();
+        let told = self.listening.len() + self.subscribing.len();
+        let elsewhere = self.queue.requests + told + self.asking();
         self.open.len().saturating_sub(elsewhere)
     }
 

@@ -11,7 +11,7 @@ use crate::{
     action::{Action, Outbox},
     era::Era,
     event::Program,
-    exchange::{Errand, Exchange},
+    exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
     ids::{SessionId, UpstreamId},
@@ -293,15 +293,7 @@ impl Mux {
             return self.listen_to(upstream_id, out);
         }
         let uris = upstream.subscriptions.uris();
-        for uri in uris {
-            self.run_errand(
-                upstream_id,
-                Errand::Subscribe,
-                &Method::ResourcesSubscribe,
-                ("uri", &uri),
-                out,
-            );
-        }
+        self.ask_for(upstream_id, &uris, out);
         if let Some(level) = level {
             self.run_errand(
                 upstream_id,
@@ -313,7 +305,7 @@ impl Mux {
         }
     }
 
-    /// Asks a server something on our own account.
+    /// Asks a server something on our own account, and says under which id, if it was asked by a request of its own.
     pub(crate) fn run_errand(
         &mut self,
         upstream_id: UpstreamId,
@@ -321,16 +313,12 @@ impl Mux {
         method: &Method,
         (name, value): (&str, &str),
         out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
+    ) -> Option<MintedId> {
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
         if !upstream.is_ready() || self.run_modern_errand(upstream_id, errand, out) {
-            return;
+            return None;
         }
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
+        let upstream = self.upstreams.get_mut(&upstream_id)?;
         let exchange = Exchange::of_errand(errand, self.now);
         let id = upstream.exchanges.open(exchange);
         self.watch_request_timeout(upstream_id);
@@ -339,6 +327,7 @@ impl Mux {
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"{name}":{value}}}}}"#
         );
         Mux::tell_upstream(upstream_id, Outgoing::from(request), out);
+        Some(id)
     }
 
     /// Sessions that it served before have nothing to wait for any longer.

@@ -19,6 +19,12 @@ pub(crate) struct Subscriptions {
     by_uri: BTreeMap<Box<str>, Subscription>,
     /// How many each session holds.
     held: BTreeMap<SessionId, usize>,
+    /// Requests of ours that the upstream has not answered, by what they are about.
+    #[serde(default)]
+    errands: BTreeMap<MintedId, Box<str>>,
+    /// Set while the upstream is asked for one new resource at a time: it has refused several together.
+    #[serde(default)]
+    singly: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -29,6 +35,20 @@ struct Subscription {
     agreed: bool,
     /// Set when nobody waits for an answer any more: the upstream may agree, and nobody will hear of it.
     may_have_agreed: bool,
+    /// Who is to be told whether it agrees, without a request of their own at the upstream.
+    #[serde(default)]
+    awaiting: BTreeSet<SessionId>,
+    /// The request of ours that asks for them.
+    #[serde(default)]
+    errand: Option<MintedId>,
+}
+
+/// What came of a question of ours, and who waited for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) waited: BTreeSet<SessionId>,
+    /// Whether the upstream may now be subscribed for nobody.
+    pub(crate) is_orphaned: bool,
 }
 
 /// What a session's wish means for the upstream.
@@ -88,6 +108,85 @@ impl Subscriptions {
         self.end_asking(uri, minted)
     }
 
+    /// A session wants what the upstream is asked for on behalf of all. Says whether it has agreed to that already;
+    /// if not, the session waits for [`Subscriptions::judge`].
+    pub(crate) fn want(&mut self, uri: &str, session: SessionId) -> bool {
+        let subscription = self.by_uri.entry(uri.into()).or_default();
+        if !subscription.agreed {
+            subscription.awaiting.insert(session);
+            return false;
+        }
+        if subscription.sessions.insert(session) {
+            *self.held.entry(session).or_default() += 1;
+        }
+        true
+    }
+
+    /// Whether the upstream has yet to be asked for what sessions wait for.
+    pub(crate) fn is_unasked(&self, uri: &str) -> bool {
+        let known = self.by_uri.get(uri);
+        known.is_some_and(|subscription| subscription.errand.is_none())
+    }
+
+    /// A request of ours is on its way to the upstream.
+    pub(crate) fn is_asked(&mut self, uri: &str, minted: MintedId) {
+        if let Some(subscription) = self.by_uri.get_mut(uri) {
+            subscription.errand = Some(minted);
+            self.errands.insert(minted, uri.into());
+        }
+    }
+
+    /// What a request of ours was about that has been answered, if anybody may still wait for that.
+    pub(crate) fn take_errand(&mut self, minted: MintedId) -> Option<Box<str>> {
+        let uri = self.errands.remove(&minted)?;
+        let subscription = self.by_uri.get_mut(&uri)?;
+        subscription.errand.take_if(|errand| *errand == minted)?;
+        Some(uri)
+    }
+
+    /// The upstream has said whether it agrees to what was asked for on behalf of all.
+    pub(crate) fn judge(&mut self, uri: &str, agrees: bool) -> Judged {
+        let Some(subscription) = self.by_uri.get_mut(uri) else {
+            return Judged {
+                waited: BTreeSet::new(),
+                is_orphaned: false,
+            };
+        };
+        let waited = core::mem::take(&mut subscription.awaiting);
+        if agrees {
+            subscription.agreed = true;
+            for session in &waited {
+                if subscription.sessions.insert(*session) {
+                    *self.held.entry(*session).or_default() += 1;
+                }
+            }
+        }
+        let may_have_agreed = subscription.agreed || subscription.may_have_agreed;
+        let is_wanted = subscription.is_wanted();
+        if !is_wanted {
+            self.by_uri.remove(uri);
+        }
+        Judged {
+            waited,
+            is_orphaned: !is_wanted && may_have_agreed,
+        }
+    }
+
+    /// All of which a session does not know yet whether the upstream agrees to it.
+    pub(crate) fn awaited_by(&self, session: SessionId) -> Vec<Box<str>> {
+        let awaited = self
+            .by_uri
+            .iter()
+            .filter(|(_, subscription)| subscription.awaiting.contains(&session));
+        awaited.map(|(uri, _)| uri.clone()).collect()
+    }
+
+    /// Whether somebody waits for word of it.
+    pub(crate) fn is_awaited(&self, uri: &str) -> bool {
+        let known = self.by_uri.get(uri);
+        known.is_some_and(|subscription| !subscription.awaiting.is_empty())
+    }
+
     /// A request has no answer to come. Says whether nobody wants the subscription any longer.
     fn end_asking(&mut self, uri: &str, minted: MintedId) -> bool {
         let Some(subscription) = self.by_uri.get_mut(uri) else {
@@ -142,8 +241,11 @@ impl Subscriptions {
 
     /// The process is gone, and with it what it was asked and had not agreed to.
     pub(crate) fn forget_asking(&mut self) {
+        self.errands.clear();
+        self.singly = false;
         self.by_uri.retain(|_, subscription| {
             subscription.asking.clear();
+            subscription.errand = None;
             subscription.may_have_agreed = false;
             subscription.is_wanted()
         });
@@ -189,9 +291,30 @@ impl Subscriptions {
     pub(crate) fn uris(&self) -> Vec<Box<str>> {
         self.by_uri
             .iter()
-            .filter(|(_, subscription)| subscription.agreed)
+            .filter(|(_, subscription)| subscription.agreed || !subscription.awaiting.is_empty())
             .map(|(uri, _)| uri.clone())
             .collect()
+    }
+
+    /// The upstream is to be asked for new resources one by one, as long as there are any.
+    pub(crate) fn ask_singly(&mut self) {
+        self.singly = true;
+    }
+
+    /// All that the upstream is to be asked for now, if it is asked for all at once.
+    pub(crate) fn uris_to_ask_for(&mut self) -> Vec<Box<str>> {
+        let mut new = 0_usize;
+        let mut uris = self.uris();
+        uris.retain(|uri| {
+            let is_new = self
+                .by_uri
+                .get(uri)
+                .is_some_and(|subscription| !subscription.agreed);
+            new += usize::from(is_new);
+            !is_new || new == 1 || !self.singly
+        });
+        self.singly &= new > 0;
+        uris
     }
 
     fn count_down(&mut self, session: SessionId) {
@@ -214,13 +337,14 @@ pub(crate) fn covers(whole: &str, uri: &str) -> bool {
 
 impl Subscription {
     fn is_wanted(&self) -> bool {
-        !self.sessions.is_empty() || !self.asking.is_empty()
+        !self.sessions.is_empty() || !self.asking.is_empty() || !self.awaiting.is_empty()
     }
 
     /// Says whether the session held it.
     fn leave(&mut self, session: SessionId) -> bool {
         let given_up = self.asking.extract_if(.., |_, asking| *asking == session);
         self.may_have_agreed |= given_up.count() > 0;
+        self.awaiting.remove(&session);
         self.sessions.remove(&session)
     }
 }

@@ -8,6 +8,7 @@ use std::{string::String, vec::Vec};
 
 use expect_test::Expect;
 
+mod agreement;
 mod asks;
 mod batches;
 mod cancellation;

@@ -21,6 +21,8 @@ pub enum Timer {
     /// A client has not answered what its server wants to know before it answers, or a request of its may go to
     /// its server again.
     Inquiry(SessionId),
+    /// A server has not said whether it tells of what a session wants to hear of.
+    AgreementPatience(SessionId),
     /// A session may have been silent for so long that it is over.
     Silence(SessionId),
     /// A server has not answered the handshake.

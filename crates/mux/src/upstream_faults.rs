@@ -121,15 +121,16 @@ impl Mux {
             Some(Owner::Ourselves(Errand::Compare(listing, _))) => {
                 self.on_list_lost(upstream_id, listing, out);
             }
-            Some(Owner::Ourselves(
-                Errand::Subscribe | Errand::Unsubscribe | Errand::SetLevel | Errand::Ping,
-            )) => {}
+            Some(Owner::Ourselves(Errand::Subscribe)) => {
+                self.on_subscribed(upstream_id, minted, None, out);
+            }
+            Some(Owner::Ourselves(Errand::Unsubscribe | Errand::SetLevel | Errand::Ping)) => {}
             Some(Owner::Ourselves(Errand::Listen)) => {
                 if blame == Blame::Possible {
                     // It may go on, and what it tells would come twice.
                     self.give_up(upstream_id, minted, out);
                 }
-                self.on_unheard(upstream_id, minted, Unheard::Ended);
+                self.on_unheard(upstream_id, minted, Unheard::Ended, out);
             }
             Some(Owner::Session(claim)) => {
                 self.give_up_effect(upstream_id, minted, &claim.effect, out);

@@ -95,14 +95,14 @@ impl Mux {
         }
         let subscriptions_max = self.limits.subscriptions;
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
-        if subscriptions.count_of(session_id) >= subscriptions_max {
+        let session = self.sessions.get(&session_id);
+        let awaited = session.map_or(0, |session| session.subscribing.len());
+        if subscriptions.count_of(session_id) + awaited >= subscriptions_max {
             self.refuse(session_id, id, line, Refusal::Overloaded, out);
             return None;
         }
         if is_modern {
-            self.subscribe(upstream_id, &uri, session_id, out);
-            let keepsake = Keepsake::Subscription(uri);
-            self.answer_and_keep(session_id, (id, line), empty_result(id), keepsake, out);
+            self.begin_subscribing((session_id, upstream_id), (id, line), uri, out);
             return None;
         }
         let subscriptions = &mut self.upstreams.get_mut(&upstream_id)?.subscriptions;
@@ -134,6 +134,7 @@ impl Mux {
             self.listen_to(upstream_id, out);
             forward = Forward::No;
         }
+        self.end_subscribing(session_id, &uri, out);
         if forward == Forward::No {
             self.answer_empty(session_id, id, line, out);
         }

@@ -7,7 +7,7 @@ use super::{
 use crate::seed::{Chance, Seed};
 
 /// Each act and how often it comes, before the seed has its say.
-const WEIGHTS: [(Act, u32); 27] = [
+const WEIGHTS: [(Act, u32); 28] = [
     (Act::Open, 8),
     (Act::Hello, 14),
     (Act::Ask, 40),
@@ -21,6 +21,7 @@ const WEIGHTS: [(Act, u32); 27] = [
     (Act::Start, 14),
     (Act::Take, 50),
     (Act::Greet, 24),
+    (Act::Acknowledge, 10),
     (Act::Answer, 26),
     (Act::Question, 14),
     (Act::Withdraw, 2),

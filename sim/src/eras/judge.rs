@@ -9,6 +9,7 @@ mod books;
 mod hears;
 mod kept;
 mod refusals;
+mod returns;
 mod to_server;
 mod to_session;
 mod told;
@@ -52,6 +53,8 @@ pub(crate) struct Judge {
     pub(crate) handles: BTreeSet<String>,
     /// When something last went wrong with a server of this name.
     pub(crate) troubled: BTreeMap<&'static str, u64>,
+    /// Of which resources the servers of these names have said that they tell.
+    pub(crate) tells: BTreeSet<(&'static str, usize)>,
     pub(crate) is_shutting_down: bool,
     /// What was seen, for the tally.
     pub(crate) seen: Vec<Seen>,
@@ -71,6 +74,7 @@ impl Judge {
             abandoned: Vec::new(),
             handles: BTreeSet::new(),
             troubled: BTreeMap::new(),
+            tells: BTreeSet::new(),
             is_shutting_down: false,
             seen: Vec::new(),
         }
@@ -113,6 +117,15 @@ impl Judge {
                     if before.is_some_and(|before| before != *upstream) {
                         // Where it is now the lists may be others.
                         session.may_hear_of_lists();
+                        let server = self.servers.get(upstream);
+                        let changed_at = server.map(|server| server.changed_at);
+                        let window = self.limits.change_window;
+                        for (list, at) in changed_at.into_iter().flatten().enumerate() {
+                            // What has changed there just now may be told to all together.
+                            if at.is_some_and(|at| self.now <= at + window) {
+                                session.may_hear_of(list);
+                            }
+                        }
                         if session.is_greeted {
                             self.saw(Seen::Moved);
                         }

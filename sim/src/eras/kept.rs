@@ -9,7 +9,7 @@ use super::{
     judge::{Kind, Told},
     server::Work,
     specs::{SPECS, Spec},
-    words::{self, CLASSES, Hints, LISTS, PAGES, Shape},
+    words::{self, CLASSES, Hints, LISTS, NOT_TOLD, PAGES, Shape, URIS},
     world::World,
 };
 use crate::{
@@ -192,7 +192,17 @@ impl World {
     ) -> Held {
         let minted = work.minted;
         let is_modern = self.servers[&id].era == Some(Era::Modern);
+        let refused = work.subscribes.filter(|at| self.refuses(id, *at));
+        if let Some(at) = work.subscribes
+            && refused.is_none()
+        {
+            self.judge
+                .server_promises(id, &format!(r#""{}""#, URIS[at]));
+        }
         let outcome = match work.shape {
+            _any if refused.is_some() => {
+                format!(r#""error":{{"code":-32000,"message":"{NOT_TOLD}"}}"#)
+            }
             Some(Shape::Plain(_)) if kind == Kind::Error => {
                 r#""error":{"code":-32000,"message":"no"}"#.to_owned()
             }

@@ -12,7 +12,7 @@ use wire::{Frame, Message, Method};
 use super::{
     judge::{Answer, Kind, Process, Seen},
     specs::{Discovery, SPECS, Speaks},
-    words::{self, Asks, Hints, LEVELS, LISTS, SUBSCRIPTION, Shape, URIS},
+    words::{self, Asks, Hints, LEVELS, Shape, URIS},
     world::World,
 };
 use crate::{
@@ -44,6 +44,8 @@ pub(super) struct Peer {
     pub(super) topics: BTreeMap<String, bool>,
     /// Wishes of the modern era that it keeps, by id, with their filters.
     pub(super) listens: BTreeMap<u64, String>,
+    /// Those that it has not acknowledged.
+    pub(super) unsaid: BTreeMap<u64, String>,
 }
 
 /// Something that a server works on.
@@ -54,6 +56,8 @@ pub(super) struct Work {
     mark: Option<Mark>,
     pub(super) shape: Option<Shape>,
     has_token: bool,
+    /// Which of the resources it subscribes to.
+    pub(super) subscribes: Option<usize>,
     /// From which severity on its client wants log messages, if the request says so.
     level: Option<u8>,
 }
@@ -85,6 +89,7 @@ impl Peer {
             asks_issued: 0,
             topics: BTreeMap::new(),
             listens: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
         }
     }
 
@@ -101,7 +106,7 @@ impl Peer {
         self.is_alive() && self.hello.is_some()
     }
 
-    fn serves(&self) -> bool {
+    pub(super) fn serves(&self) -> bool {
         self.is_alive() && self.is_greeted
     }
 
@@ -109,6 +114,13 @@ impl Peer {
     pub(super) fn is_silent(&self) -> bool {
         let ignores = SPECS[self.spec].speaks == Speaks::Legacy(Discovery::Ignores);
         ignores && self.era == Some(Era::Modern)
+    }
+
+    /// It is to tell of a resource, and does if it tells of that; says which it is.
+    fn subscribe(&mut self, topic: String) -> Option<usize> {
+        let at = URIS.iter().position(|uri| *uri == topic)?;
+        self.topics.insert(topic, SPECS[self.spec].tells_of(at));
+        Some(at)
     }
 
     /// It reads something, and remembers what it is to do about it.
@@ -135,6 +147,7 @@ impl Peer {
                 }
                 let uri = params.uri.as_ref().and_then(|span| frame.text(span));
                 let topic = uri.as_deref().unwrap_or_default().to_owned();
+                let mut subscribes = None;
                 #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike here")]
                 match method {
                     Method::Listen => {
@@ -143,10 +156,10 @@ impl Peer {
                             .as_ref()
                             .and_then(|at| frame.member(at, "notifications"));
                         let filter = filter.map_or("", |filter| filter.value).to_owned();
-                        self.listens.insert(minted, filter);
+                        self.unsaid.insert(minted, filter);
                         return;
                     }
-                    Method::ResourcesSubscribe => drop(self.topics.insert(topic, true)),
+                    Method::ResourcesSubscribe => subscribes = self.subscribe(topic),
                     Method::ResourcesUnsubscribe => drop(self.topics.insert(topic, false)),
                     _plain => {}
                 }
@@ -165,6 +178,7 @@ impl Peer {
                     mark,
                     shape,
                     has_token: params.meta_token.is_some(),
+                    subscribes,
                     level: level.and_then(|at| u8::try_from(at).ok()),
                 });
             }
@@ -172,6 +186,7 @@ impl Peer {
                 let named = params.request_id.as_ref();
                 let minted = named.and_then(|(id, _)| id.as_number()).unwrap_or(u64::MAX);
                 self.listens.remove(&minted);
+                self.unsaid.remove(&minted);
                 let works = self.works.extract_if(.., |work| work.minted == minted);
                 let marks: Vec<Option<Mark>> = works.map(|work| work.mark).collect();
                 // Whoever was asked because of it has heard of that.
@@ -190,7 +205,7 @@ impl Peer {
 
 impl World {
     /// One of the processes for which it is so.
-    fn server(&self, who: u8, is_so: impl Fn(&Peer) -> bool) -> Option<UpstreamId> {
+    pub(super) fn server(&self, who: u8, is_so: impl Fn(&Peer) -> bool) -> Option<UpstreamId> {
         let fitting = self.servers.iter().filter(|(_, peer)| is_so(peer));
         let fitting: Vec<UpstreamId> = fitting.map(|(id, _)| *id).collect();
         nth(&fitting, who)
@@ -312,7 +327,9 @@ impl World {
             self.say_withdrawn(id, &named)?;
         }
         let shape = work.shape.unwrap_or(Shape::Ping);
-        let kind = if self.judge.may_answer(id, shape, kind) {
+        let kind = if work.subscribes.is_some_and(|at| self.refuses(id, at)) {
+            Kind::Error
+        } else if self.judge.may_answer(id, shape, kind) {
             kind
         } else {
             Kind::Result
@@ -332,7 +349,13 @@ impl World {
             Kind::Result if matches!(shape, Shape::Plain(_)) => {
                 format!(r#""result":{}"#, self.page_text(id, shape, mark, what))
             }
-            Kind::Result => self.result_of(mark, cause, era, shape),
+            Kind::Result => {
+                if let Some(at) = work.subscribes {
+                    self.judge
+                        .server_promises(id, &format!(r#""{}""#, URIS[at]));
+                }
+                self.result_of(mark, cause, era, shape)
+            }
             Kind::Error | Kind::NotFound => {
                 let code = if kind == Kind::NotFound {
                     -32002
@@ -477,66 +500,6 @@ impl World {
     pub(super) fn stream_for(&self, id: UpstreamId, minted: u64) -> Option<u64> {
         let peer = self.servers.get(&id)?;
         SPECS[peer.spec].streams.then_some(minted)
-    }
-
-    /// The wish under which a server of the modern era says something; nothing for one of the legacy era. `None` if
-    /// nobody wants to know.
-    fn wish_for(&self, id: UpstreamId, word: &str) -> Option<String> {
-        let peer = &self.servers[&id];
-        if peer.era == Some(Era::Legacy) {
-            return Some(String::new());
-        }
-        let mut wishes = peer
-            .listens
-            .iter()
-            .filter(|(_, filter)| filter.contains(word));
-        let (minted, _) = wishes.next()?;
-        Some(format!(r#""_meta":{{"{SUBSCRIPTION}":{minted}}}"#))
-    }
-
-    pub(super) fn change(&mut self, who: u8, what: u8) -> Held {
-        let list = usize::from(what) % LISTS.len();
-        let Some(id) = self
-            .server(who, Peer::serves)
-            .filter(|_| words::is_told(list))
-        else {
-            return Ok(());
-        };
-        let (name, filter) = LISTS[list];
-        let Some(wish) = self.wish_for(id, filter) else {
-            return Ok(());
-        };
-        self.pages_change(id, list);
-        self.judge.list_changes(id, list, false);
-        let params = format!(r#""params":{{{wish}}}"#);
-        self.speak(
-            id,
-            format!(r#"{{"jsonrpc":"2.0","method":"notifications/{name}/list_changed",{params}}}"#),
-        )
-    }
-
-    pub(super) fn update(&mut self, who: u8, what: u8) -> Held {
-        let at = usize::from(what) % URIS.len();
-        let Some(id) = self.server(who, Peer::serves) else {
-            return Ok(());
-        };
-        let uri = URIS[at];
-        let Some(wish) = self.wish_for(id, &format!(r#""{uri}""#)) else {
-            return Ok(());
-        };
-        let mark = self.judge.name(Owner::Server(id), None);
-        let words = format!(r#""mark":"~{mark}~","uri":"{uri}""#);
-        self.judge.is_worded(mark, words.clone());
-        self.judge.resource_changes(id, at, mark);
-        let wish = if wish.is_empty() {
-            wish
-        } else {
-            format!(",{wish}")
-        };
-        self.speak(
-            id,
-            format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{{words}{wish}}}}}"#),
-        )
     }
 
     /// The first of those who do not read, by place among those that run.

@@ -70,6 +70,9 @@ impl World {
             let before = u8::try_from(before.count()).unwrap_or_default();
             return self.greet(before, 0).map(|()| true);
         }
+        if !peer.unsaid.is_empty() {
+            return self.acknowledge_one(id).map(|()| true);
+        }
         // A call because of which its server asks waits for that.
         let asked: Vec<_> = peer.asked.iter().filter_map(|(_, cause)| *cause).collect();
         let ready = peer

@@ -22,6 +22,10 @@ pub(super) struct Spec {
     pub(super) device: Option<u8>,
     /// Whether its tool of this place is carried out once for all who call it.
     pub(super) once: Option<u8>,
+    /// Whether it does not tell of the resource of this place.
+    pub(super) keeps_to_itself: Option<u8>,
+    /// Whether it refuses to be listened to at all by who wants to be told of that, if it is of the modern era.
+    pub(super) is_strict: bool,
 }
 
 /// How long a result counts for others who call the same.
@@ -31,6 +35,16 @@ impl Spec {
     /// Whether a request may be answered with what another was answered with.
     pub(super) fn repeats(&self, shape: Shape) -> bool {
         matches!(shape, Shape::Call(at) if Some(at) == self.once)
+    }
+
+    /// Whether it tells of the resource of this place.
+    pub(super) fn tells_of(&self, uri: usize) -> bool {
+        self.keeps_to_itself.is_none_or(|at| usize::from(at) != uri)
+    }
+
+    /// Whether a request is a subscription to what it does not tell of.
+    pub(super) fn refuses(&self, shape: Shape) -> bool {
+        matches!(shape, Shape::Subscribe(at) if Some(at) == self.keeps_to_itself)
     }
 
     /// Whether a request uses the device.
@@ -77,11 +91,13 @@ const fn spec(name: &'static str, speaks: Speaks) -> Spec {
         streams: false,
         device: None,
         once: None,
+        keeps_to_itself: None,
+        is_strict: false,
     }
 }
 
 /// The servers that there are.
-pub(super) const SPECS: [Spec; 15] = [
+pub(super) const SPECS: [Spec; 18] = [
     spec("refuses", Speaks::Legacy(Discovery::Refuses)),
     spec("modern", Speaks::Modern),
     spec("both", Speaks::Both),
@@ -126,6 +142,19 @@ pub(super) const SPECS: [Spec; 15] = [
     Spec {
         once: Some(2),
         ..spec("modern once", Speaks::Modern)
+    },
+    Spec {
+        keeps_to_itself: Some(1),
+        ..spec("silent", Speaks::Legacy(Discovery::Refuses))
+    },
+    Spec {
+        keeps_to_itself: Some(1),
+        ..spec("modern silent", Speaks::Modern)
+    },
+    Spec {
+        keeps_to_itself: Some(1),
+        is_strict: true,
+        ..spec("strict", Speaks::Modern)
     },
 ];
 

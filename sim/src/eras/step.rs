@@ -48,6 +48,8 @@ pub enum Act {
     Take,
     /// A server answers what it was asked first.
     Greet,
+    /// A server says of what it tells whoever has asked to be told.
+    Acknowledge,
     /// A server answers a request: with a result, an error, or questions.
     Answer,
     /// A server of the legacy era asks something, because of a call or not.

@@ -247,6 +247,19 @@ pub(crate) fn filter(bits: u8) -> String {
     format!("{{{}}}", members.join(","))
 }
 
+/// The words of a server that does not tell of a resource.
+pub(crate) const NOT_TOLD: &str = "not told of";
+
+/// A filter that does not name a resource.
+pub(crate) fn without(filter: &str, uri: &str) -> String {
+    let bits = (0..1 << (LISTS.len() + URIS.len())).find(|bits| self::filter(*bits) == filter);
+    let at = URIS.iter().position(|known| *known == uri);
+    match (bits, at) {
+        (Some(bits), Some(at)) => self::filter(bits & !(1 << (LISTS.len() + at))),
+        _unknown => filter.to_owned(),
+    }
+}
+
 /// What of a wish is kept: what every server tells.
 pub(crate) fn honoured(bits: u8) -> u8 {
     bits & !0b010

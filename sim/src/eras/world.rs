@@ -152,6 +152,7 @@ impl World {
                 Ok(())
             }
             Act::Greet => self.greet(who, what),
+            Act::Acknowledge => self.acknowledge(who),
             Act::Answer => self.answer(who, what),
             Act::Question => self.question(who, what),
             Act::Withdraw => self.withdraw(who, what),

@@ -110,12 +110,10 @@ fn told(text: &str, upstream: &str) -> Option<Told> {
     if let Some(why) = unstarted {
         return Some(Told::Unstarted(shown(why, REASON_CHARS_MAX)));
     }
-    let of_last = lines
+    let mut of_last = lines
         .clone()
         .take_while(|words| !words.starts_with(STARTED));
-    let ungreeted = of_last
-        .filter_map(|words| words.strip_prefix("-- not greeted: "))
-        .next();
+    let ungreeted = of_last.find_map(|words| words.strip_prefix("-- not greeted: "));
     if let Some(why) = ungreeted {
         return Some(Told::Ungreeted(shown(why, REASON_CHARS_MAX)));
     }

@@ -9,6 +9,7 @@
 )]
 
 mod advise;
+mod agreement;
 mod calls;
 mod chaos_asks;
 mod chaos_crashes;

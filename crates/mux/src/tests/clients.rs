@@ -78,7 +78,7 @@ impl Said {
         Some(match self.method.as_str() {
             "server/discover" => format!("-> {client}: {}", discovered.replace("ID", id)),
             "subscriptions/listen" => {
-                format!("-> {client}: notifications/subscriptions/acknowledged of #{id} {{}}")
+                format!("-> {client}: subscriptions/acknowledged of #{id} {{}}")
             }
             "initialize" => {
                 let version = self.params.version.as_ref().unwrap();

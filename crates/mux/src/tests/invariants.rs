@@ -1,6 +1,7 @@
 //! What must hold after every event, as the core sees it from inside.
 
 use std::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
@@ -14,6 +15,7 @@ use crate::{
     inquiry::Inquiry,
     record::Contents,
     session::{Session, State, Whereabouts},
+    timers::Timer,
     upstream::Upstream,
 };
 
@@ -148,6 +150,7 @@ fn check_session(mux: &Mux, session: &Session) {
             Whereabouts::Initialize => assert!(matches!(session.state, State::Waiting(..))),
             Whereabouts::Asking(_) => assert!(session.inquiries[request].rests()),
             Whereabouts::Listening => assert!(session.listening.contains_key(request)),
+            Whereabouts::Subscribing => assert!(session.subscribing.contains_key(request)),
             Whereabouts::Held(line) => {
                 let mut held = session.queue.calls.iter().chain(&session.queue.others);
                 let found = held.any(|held| held.line == *line && held.frame.id() == Some(request));
@@ -163,6 +166,17 @@ fn check_session(mux: &Mux, session: &Session) {
             }
         }
     }
+    let awaited: BTreeSet<Box<str>> = session.awaiting().map(|(uri, _)| uri.into()).collect();
+    if let Some(upstream) = upstream {
+        let asked = upstream.subscriptions.awaited_by(id);
+        assert_eq!(
+            awaited.iter().collect::<Vec<_>>(),
+            asked.iter().collect::<Vec<_>>(),
+            "{id} waits for word"
+        );
+    }
+    let is_watched = mux.timers.is_set(Timer::AgreementPatience(id));
+    assert!(awaited.is_empty() || is_watched, "{id} waits for ever");
     if !session.queue.is_empty() {
         assert!(upstream.unwrap().turns.contains(id), "{id} has no turn");
     }

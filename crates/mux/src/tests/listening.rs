@@ -15,9 +15,10 @@ fn a_server_that_ends_what_it_is_listened_to_by_is_listened_to_again_after_a_res
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
             -> u1: cancelled #2
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         u1: result #3 {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":3}}
         u1: result #3 {"resultType":"complete"}
             ! u1 dropped: unknown-response
@@ -52,11 +53,10 @@ fn a_server_that_refuses_to_be_listened_to_is_asked_again_only_for_something_els
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
         u1: error #2
         10 min pass
         alice: subscriptions/listen #2 modern watches=a:1
-            -> alice: notifications/subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
     "#]]);
 }
@@ -72,10 +72,9 @@ fn a_wish_that_changes_during_the_rest_is_not_waited_for_and_the_end_of_the_proc
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
         u1: cancelled #2
         alice: subscriptions/listen #2 modern watches=a:1
-            -> alice: notifications/subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         1 s pass
         u1: cancelled #3
@@ -96,7 +95,7 @@ fn a_server_is_listened_to_for_longer_than_requests_may_live() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
         alice: tools/call #2 modern tool=t
             -> u1: tools/call #3 modern
         5 min pass
@@ -121,7 +120,7 @@ fn what_may_have_ended_by_a_broken_line_is_ended_before_it_is_begun_anew() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
         u1: too long response
             -> u1: cancelled #2
         1 s pass

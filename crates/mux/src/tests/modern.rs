@@ -43,12 +43,14 @@ fn who_listens_hears_of_changes_under_the_name_of_the_wish_and_others_do_not() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe.listChanged
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true,"resourcesListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools+resources
         bob opens
         bob: subscriptions/listen #"listen:0" modern changes=tools+resources watches=a:1
-            -> bob: notifications/subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #3 changes=tools+resources watches=a:1
             -> u1: cancelled #2
+            -> bob: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["a:1"]}
         carol opens
         carol: tools/list #1 modern
             -> u1: tools/list #4 modern
@@ -61,7 +63,6 @@ fn who_listens_hears_of_changes_under_the_name_of_the_wish_and_others_do_not() {
             ! u1 dropped: no-subscriber
         bob: cancelled #"listen:0"
             -> u1: subscriptions/listen #5 modern {"toolsListChanged":true,"resourcesListChanged":true}
-            -> u1: cancelled #3
         u1: resources/list_changed
         alice ends
             -> alice: result #"listen:0" {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"listen:0"}}
@@ -205,7 +206,7 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
             -> found of u2: not=legacy
             -> u2: subscriptions/listen #2 modern {"toolsListChanged":true}
             -> alice: result #0 version=2025-11-25
-        u2: raw {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":2},"notifications":{"toolsListChanged":true}}}
+        u2: subscriptions/acknowledged #2 changes=tools
         alice: logging/setLevel #1 level=debug
             -> alice: result #1
         alice: tools/call #2 tool=t token=5
@@ -214,6 +215,7 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
             -> alice: result #2 {"content":[]}
         alice: resources/subscribe #3 uri=a:1
             -> u2: subscriptions/listen #4 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u2: subscriptions/acknowledged #4 changes=tools watches=a:1
             -> u2: cancelled #2
             -> alice: result #3
         u2: raw {"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":4},"uri":"a:1"}}
@@ -222,7 +224,6 @@ fn a_server_of_the_modern_era_alone_serves_legacy_clients_too() {
             -> alice: raw {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}
         alice: resources/unsubscribe #4 uri=a:1
             -> u2: subscriptions/listen #5 modern {"toolsListChanged":true}
-            -> u2: cancelled #4
             -> alice: result #4
     "#]]);
 }
@@ -340,12 +341,12 @@ fn who_listens_when_everything_ends_hears_that_it_does() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged+resources.subscribe
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
             -> u1: cancelled #2
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         shutdown
             -> u1: subscriptions/listen #4 modern {"toolsListChanged":true}
-            -> u1: cancelled #3
             -> alice: result #1 {"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":1}}
             -> close alice
             -> stop u1

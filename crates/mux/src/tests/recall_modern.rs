@@ -164,7 +164,7 @@ fn a_list_of_a_modern_server_that_changes_is_kept_no_longer() {
             -> u1: server/discover #1 modern
         u1: greets declares=tools.listChanged
             -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
-            -> alice: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
             -> keep u1: server/discover
         alice: tools/list #2 modern
             -> u1: tools/list #3 modern

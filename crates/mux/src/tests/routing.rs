@@ -311,7 +311,6 @@ fn who_has_moved_to_a_process_of_the_other_era_that_declares_tasks_parts_from_th
             ! u2 is recalled
         carol opens lazy idle=0
         carol: subscriptions/listen #1 modern watches=a:1
-            -> carol: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
         carol: tools/call #2 modern tool=y
         dave opens lazy idle=0 posts
         dave: tools/call #1 modern tool=z
@@ -336,6 +335,8 @@ fn who_has_moved_to_a_process_of_the_other_era_that_declares_tasks_parts_from_th
             -> u4: initialized
             -> u4: resources/subscribe #2 uri=a:1
             -> u4: tools/call #3
+        u4: result #2
+            -> carol: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
         u5 starts
             -> u5: initialize #1
         u5: greets declares=tools+tasks+resources.subscribe
@@ -361,13 +362,12 @@ fn who_watches_at_a_modern_server_that_declares_tasks_is_watched_for_where_it_go
         u1 starts
             -> u1: server/discover #1 modern
         u1: greets declares=resources.subscribe
-            -> alice: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
             -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
         bob opens
         bob: subscriptions/listen #1 modern watches=b:1
-            -> bob: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["b:1"]}
             -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","b:1"]}
-            -> u1: cancelled #2
         u1 exits code 1
         1 s pass
             after 77 ms
@@ -378,10 +378,13 @@ fn who_watches_at_a_modern_server_that_declares_tasks_is_watched_for_where_it_go
             -> start u2 for bob
             -> u1: subscriptions/listen #5 modern {"resourceSubscriptions":["a:1"]}
             ! u1 is private
+        u1: subscriptions/acknowledged #5 watches=a:1
         u2 starts
             -> u2: server/discover #1 modern
         u2: greets declares=resources.subscribe+tasks
             -> u2: subscriptions/listen #2 modern {"resourceSubscriptions":["b:1"]}
+        u2: subscriptions/acknowledged #2 watches=b:1
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["b:1"]}
         u1: resources/updated uri=b:1
             ! u1 dropped: no-subscriber
         u2: resources/updated uri=b:1

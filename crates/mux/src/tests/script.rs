@@ -12,7 +12,7 @@ use wire::Purpose;
 use crate::{Capability, Class, Exit, Past};
 
 /// The notifications that transcripts call by their last words.
-pub(super) const NOTIFICATIONS: [&str; 10] = [
+pub(super) const NOTIFICATIONS: [&str; 11] = [
     "initialized",
     "cancelled",
     "progress",
@@ -23,6 +23,7 @@ pub(super) const NOTIFICATIONS: [&str; 10] = [
     "resources/list_changed",
     "resources/updated",
     "elicitation/complete",
+    "subscriptions/acknowledged",
 ];
 
 /// The lines of a transcript that say what happens; `None` for a blank one.
@@ -409,10 +410,13 @@ fn message(method: &str, rest: &[&str]) -> String {
     if words.has("modern") {
         meta.push(sender(&words));
     }
+    if let ("subscriptions/acknowledged", Some(id)) = (method, id) {
+        meta.push(format!(r#""{}":{id}"#, wire::meta_name::SUBSCRIPTION));
+    }
     if !meta.is_empty() {
         params.push(format!(r#""_meta":{{{}}}"#, meta.join(",")));
     }
-    if method == "subscriptions/listen" {
+    if name.contains("subscriptions/") {
         params.push(filter(&words));
     }
     if method == "initialize" {
@@ -427,6 +431,7 @@ fn message(method: &str, rest: &[&str]) -> String {
             params.push(format!(r#""requestId":{id}"#));
             String::new()
         }
+        ("subscriptions/acknowledged", _) => String::new(),
         (_, Some(id)) => format!(r#""id":{id},"#),
         (_, None) => String::new(),
     };
@@ -447,18 +452,17 @@ fn sender(words: &Words) -> String {
     )
 }
 
-/// What is to be told: `changes=tools+prompts` and `watches=a:1`.
+/// What is to be told: `changes=tools+prompts` and `watches=a:1+a:2`.
 fn filter(words: &Words) -> String {
     let lists = words.get("changes").unwrap_or_default().split('+');
     let mut members: Vec<String> = lists
         .filter(|list| !list.is_empty())
         .map(|list| format!(r#""{list}ListChanged":true"#))
         .collect();
-    members.extend(
-        words
-            .get("watches")
-            .map(|uri| format!(r#""resourceSubscriptions":["{uri}"]"#)),
-    );
+    members.extend(words.get("watches").map(|uris| {
+        let uris = uris.replace('+', r#"",""#);
+        format!(r#""resourceSubscriptions":["{uris}"]"#)
+    }));
     format!(r#""notifications":{{{}}}"#, members.join(","))
 }
 

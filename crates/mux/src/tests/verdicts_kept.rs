@@ -247,7 +247,7 @@ fn who_was_served_from_what_a_server_refutes_is_served_in_the_era_that_it_speaks
         u1 exits code 0
         bob opens lazy idle=0 caps=roots
         bob: subscriptions/listen #"l" modern changes=tools
-            -> bob: notifications/subscriptions/acknowledged of #"l" {"toolsListChanged":true}
+            -> bob: subscriptions/acknowledged of #"l" {"toolsListChanged":true}
             ! u2 is recalled
         carol opens lazy idle=0
         carol: tools/list #1 modern caps=sampling
@@ -259,7 +259,6 @@ fn who_was_served_from_what_a_server_refutes_is_served_in_the_era_that_it_speaks
         erin: tools/list #1 modern
             -> erin: result #1 {"resultType":"complete","tools":[1],"cacheScope":"private","ttlMs":3600000}
         erin: subscriptions/listen #2 modern watches=a:1
-            -> erin: notifications/subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1"]}
         u2 starts
             -> u2: server/discover #1 modern
         u2: error #1
@@ -281,6 +280,7 @@ fn who_was_served_from_what_a_server_refutes_is_served_in_the_era_that_it_speaks
             -> u3: tools/call #4
             -> keep u3: initialize not=modern
         u3: result #2 {}
+            -> erin: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1"]}
         u3: result #3 {"content":[]}
             -> dave: result #1
         u3: resources/updated uri=a:1
@@ -404,7 +404,7 @@ fn a_request_that_would_need_a_session_in_the_era_that_its_server_turns_out_to_s
         u1 exits code 0
         bob opens lazy idle=0 scope=session modern-global posts
         bob: subscriptions/listen #1 modern changes=tools
-            -> bob: notifications/subscriptions/acknowledged of #1 {"toolsListChanged":true}, with line 1
+            -> bob: subscriptions/acknowledged of #1 {"toolsListChanged":true}, with line 1
             ! u2 is recalled
         carol opens lazy idle=0 scope=session modern-global posts
         carol: tools/call #1 modern tool=x
@@ -500,7 +500,6 @@ fn who_has_come_to_a_process_of_the_other_era_that_does_not_come_up_hears_so() {
             ! u2 is recalled
         carol opens lazy idle=0
         carol: subscriptions/listen #1 modern watches=a:1
-            -> carol: notifications/subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
         carol: tools/call #2 modern tool=y
         u2 starts
             -> u2: server/discover #1 modern
@@ -514,6 +513,7 @@ fn who_has_come_to_a_process_of_the_other_era_that_does_not_come_up_hears_so() {
         u3 exits code 1
             -> bob: error #1 -32603 start-failed
             -> carol: error #2 -32603 start-failed
+            -> carol: error #1 -32603 start-failed
         bob: tools/call #2 modern tool=x
         1 s pass
             after 53 ms

@@ -241,6 +241,13 @@ impl Walk {
         };
         let ask = self.chance.below(4);
         let is_modern = self.stage.mux.upstreams[&id].key.era == Era::Modern;
+        let heard = self.stage.mux.upstreams[&id].heard.as_ref();
+        if let Some(request) = heard.map(|heard| heard.request)
+            && self.chance.below(4) == 0
+        {
+            let honoured = self.chance.pick(&["", " watches=a:1", " watches=a:1+a:2"]);
+            return format!("{id}: subscriptions/acknowledged #{request} changes=tools{honoured}");
+        }
         if is_modern && self.chance.below(3) == 0 {
             return self.modern_answer(id, minted);
         }

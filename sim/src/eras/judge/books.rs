@@ -282,14 +282,17 @@ impl Session {
 impl Session {
     /// It may hear once more that each list has changed.
     pub(crate) fn may_hear_of_lists(&mut self) {
-        for may in &mut self.news {
-            *may += 1;
+        for list in 0..self.news.len() {
+            self.may_hear_of(list);
         }
+    }
+
+    /// It may hear once more that a list has changed.
+    pub(crate) fn may_hear_of(&mut self, list: usize) {
+        self.news[list] += 1;
         let wishes = self.open.values_mut().filter_map(|open| open.wish.as_mut());
         for wish in wishes {
-            for (may, _) in &mut wish.news {
-                *may += 1;
-            }
+            wish.news[list].0 += 1;
         }
     }
 
@@ -401,6 +404,7 @@ sights! {
     Listened = "acknowledged",
     ListenCancelled = "listening cancelled",
     ListenEnded = "listening ended",
+    NotTold = "resource not told of",
     HeardChange = "heard of a change",
     HeardUpdate = "heard of a resource",
     HeardLog = "heard a log",

@@ -4,7 +4,10 @@ use mux::{Era, SessionId};
 
 use super::{Judge, Kind, Open, Process, Seen, Session};
 use crate::{
-    eras::words::{Asks, Shape},
+    eras::{
+        specs::spec_of,
+        words::{Asks, Shape},
+    },
     invariants::{Broken, ensure},
     world::Held,
 };
@@ -29,8 +32,11 @@ impl Judge {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(());
         };
-        session.forgets(shape);
+        if reason != "bad-parameter" {
+            session.forgets(shape);
+        }
         match reason {
+            "bad-parameter" if matches!(shape, Shape::Subscribe(_)) => self.saw(Seen::NotTold),
             "already-initialized" if session.turning.is_some() => {
                 session.was_turned_away = true;
                 self.saw(Seen::NotTurned);
@@ -63,7 +69,14 @@ impl Judge {
             "upstream-stopped" => !is_well || was_troubled || is_kept || self.is_shutting_down,
             "shutting-down" => self.is_shutting_down,
             "too-slow" => session.cut_at == Some(self.tick),
-            "took-too-long" => ends_late || self.now >= open.since + self.limits.request_timeout,
+            "took-too-long" => {
+                let patience = if matches!(open.request.shape, Shape::Subscribe(_)) {
+                    self.limits.agreement_patience
+                } else {
+                    self.limits.request_timeout
+                };
+                ends_late || self.now >= open.since + patience
+            }
             _other => false,
         }
     }
@@ -88,7 +101,7 @@ impl Judge {
             "already-initialized" => {
                 shape == Shape::Hello && (session.is_greeted || is_greeting || is_bound)
             }
-            "bad-parameter" => open.has_bad_handle,
+            "bad-parameter" => open.has_bad_handle || spec_of(session.name).refuses(shape),
             _other => false,
         }
     }

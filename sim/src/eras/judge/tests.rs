@@ -118,7 +118,7 @@ fn the_core_does_so() {
     };
     for (returns, again, left) in [(9, 8, 1), (8, 8, 0)] {
         let steps = &steps[..steps.len() - 3 * (9 - returns)];
-        let played = replay(setting.clone(), steps, Trace::Off);
+        let played = replay(setting, steps, Trace::Off);
         assert_eq!(played.broken, None);
         let seen = |name| played.tally.count(crate::Kind::Era, name);
         assert_eq!(seen("asked the same again"), again, "{returns}");

@@ -134,7 +134,16 @@ impl Judge {
         match open.request.shape {
             Shape::Hello | Shape::Discover => self.check_greeted(id, &open, &members, text),
             Shape::Listen(_) => self.check_listened(id, &open, (frame, result), text),
-            Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_) | Shape::Ping => {
+            Shape::Subscribe(at) => {
+                let at = usize::from(at);
+                ensure!(
+                    open.overlaps || self.has_agreed(id, at),
+                    "{id} is subscribed to what nobody tells: {text}"
+                );
+                self.take_effect(id, &open);
+                Ok(())
+            }
+            Shape::Unsubscribe(_) | Shape::SetLevel(_) | Shape::Ping => {
                 self.take_effect(id, &open);
                 Ok(())
             }
@@ -457,6 +466,11 @@ impl Judge {
         self.saw_post(id, Seen::PostAnswered);
         if let Some(reason) = find("data").and_then(|data| own_reason(data.value)) {
             return self.check_refusal(id, open, &reason, text);
+        }
+        let name = self.sessions.get(&id).map_or("", |session| session.name);
+        if text.contains(words::NOT_TOLD) && spec_of(name).refuses(open.request.shape) {
+            self.saw(Seen::NotTold);
+            return Ok(());
         }
         let Some((number, kind)) = open.answer else {
             return Err(Broken(format!("{id} gets an error of nobody: {text}")));

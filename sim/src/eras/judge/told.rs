@@ -5,7 +5,10 @@ use wire::{Frame, Message, Method, Span};
 
 use super::{Due, Judge, Question, Seen};
 use crate::{
-    eras::words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
+    eras::{
+        specs::spec_of,
+        words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
+    },
     invariants::{Broken, ensure},
     payload::{Mark, mark_of},
     world::Held,
@@ -120,8 +123,10 @@ impl Judge {
             .as_ref()
             .and_then(|it| self.servers.get(&it.upstream?));
         let changed_at = server.map(|server| server.changed_at);
-        let open = session.and_then(|it| it.open.get_mut(&wish?)?.wish.as_mut());
-        let Some(open) = open else {
+        let open = session.and_then(|it| it.open.get_mut(&wish?));
+        let since = open.as_ref().map(|open| open.since);
+        let is_late = since.is_some_and(|since| self.now >= since + self.limits.agreement_patience);
+        let Some(open) = open.and_then(|open| open.wish.as_mut()) else {
             return Err(Broken(format!(
                 "{id} does not wish for what is acknowledged: {text}"
             )));
@@ -135,13 +140,57 @@ impl Judge {
             !std::mem::replace(&mut open.is_acknowledged, true),
             "{id} hears twice: {text}"
         );
+        let wanted = open.bits;
+        let names = |uri: &str| filter.contains(&format!(r#""{uri}""#));
+        for (at, uri) in words::URIS.iter().enumerate() {
+            if !names(uri) {
+                open.bits &= !(1 << (LISTS.len() + at));
+            }
+        }
         let promised = words::filter(open.bits);
+        let missing = wanted & !open.bits;
         ensure!(
             filter == promised,
             "{id} is promised {filter} and not {promised}"
         );
+        self.check_promised(id, (wanted, missing), is_late, text)?;
         self.saw(Seen::Listened);
         Ok(())
+    }
+
+    /// Of all resources that a client wants to hear of its server has said that it tells of them, but for those of
+    /// which it does not.
+    fn check_promised(
+        &mut self,
+        id: SessionId,
+        (wanted, missing): (u8, u8),
+        is_late: bool,
+        text: &str,
+    ) -> Held {
+        for at in 0..words::URIS.len() {
+            let bit = 1 << (LISTS.len() + at);
+            if wanted & bit == 0 {
+                continue;
+            }
+            let tells = self.has_agreed(id, at);
+            if missing & bit == 0 {
+                ensure!(tells, "{id} is promised what nobody tells: {text}");
+                continue;
+            }
+            let name = self.sessions.get(&id).map_or("", |session| session.name);
+            ensure!(
+                is_late || !spec_of(name).tells_of(at),
+                "{id} is not promised what its server tells: {text}"
+            );
+            self.saw(Seen::NotTold);
+        }
+        Ok(())
+    }
+
+    /// Whether a process of a session's server has said that it tells of a resource.
+    pub(super) fn has_agreed(&self, id: SessionId, uri: usize) -> bool {
+        let name = self.sessions.get(&id).map_or("", |session| session.name);
+        self.tells.contains(&(name, uri))
     }
 
     /// A client hears that a list has changed: it has, and a client of the modern era wants to know.

@@ -20,13 +20,23 @@ const TEMPLATES: [&str; 3] = [
     "fake://day/{date}",
 ];
 
+/// Whether it says when a resource has changed.
+pub(crate) fn is_told_of(uri: &str) -> bool {
+    !uri.starts_with("fake://untold/")
+}
+
 /// The answer to a request that is no tool call.
 pub(crate) fn respond(server: &Server, method: &str, id: &Value, params: &Value) -> Outcome {
     match method {
         "ping" | "logging/setLevel" => Ok(json!({})),
         "resources/subscribe" => {
-            server.subscribe(params["uri"].as_str().unwrap_or_default());
-            Ok(json!({}))
+            let uri = params["uri"].as_str().unwrap_or_default();
+            if is_told_of(uri) {
+                server.subscribe(uri);
+                Ok(json!({}))
+            } else {
+                Err((-32602, format!("nobody is told of {uri}")))
+            }
         }
         "resources/unsubscribe" => {
             server.unsubscribe(params["uri"].as_str().unwrap_or_default());

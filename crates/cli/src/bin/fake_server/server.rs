@@ -152,9 +152,14 @@ impl Server {
 
     /// Somebody listens from now on.
     pub(crate) fn listen(&self, id: &Value, filter: &Value) -> io::Result<()> {
-        let listener = (id.clone(), filter.clone());
+        let mut filter = filter.clone();
+        if let Some(uris) = filter["resourceSubscriptions"].as_array_mut() {
+            uris.retain(|uri| uri.as_str().is_some_and(features::is_told_of));
+        }
+        let acknowledgement = modern::acknowledgement(id, &filter);
+        let listener = (id.clone(), filter);
         lock(&self.listeners).insert(id.to_string(), listener);
-        self.send(&modern::acknowledgement(id, filter))
+        self.send(&acknowledgement)
     }
 
     fn is_modern(&self) -> bool {
