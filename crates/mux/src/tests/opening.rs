@@ -4,8 +4,8 @@ use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, 
 
 use super::script::{Words, class};
 use crate::{
-    Asks, CallRules, Device, Era, Finding, Front, IdleTimeout, Joins, KeptWords, Link, Moment,
-    OnRestart, OnceRule, Opening, Program, Refusal, Route, Scope, Start,
+    Asks, CallRules, Device, Era, Event, Finding, Front, IdleTimeout, Joins, KeptWords, Link,
+    Moment, OnRestart, OnceRule, Opening, Program, Refusal, Route, Scope, Start, UpstreamId,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -111,12 +111,14 @@ fn found(words: &Words) -> Option<Finding> {
     })
 }
 
-/// The program of this name.
-pub(super) fn program(name: Option<&str>) -> Option<Program> {
-    let mut program = [0; 32];
-    let name = name?.as_bytes();
-    program[..name.len()].copy_from_slice(name);
-    Some(Program(program))
+/// A process has been started, from the program that is named, if one is.
+pub(super) fn started(upstream: UpstreamId, words: &Words) -> Event {
+    let program = words.get("program").map(|name| {
+        let mut program = [0; 32];
+        program[..name.len()].copy_from_slice(name.as_bytes());
+        Program(program)
+    });
+    Event::UpstreamStarted { upstream, program }
 }
 
 fn era(name: &str) -> Era {
