@@ -272,7 +272,8 @@ impl World {
         if let Some(server) = server {
             server.process = Process::Running;
         }
-        self.handle(Event::UpstreamStarted { upstream })
+        let program = None;
+        self.handle(Event::UpstreamStarted { upstream, program })
     }
 
     /// A process could not be started, or was stopped before it ran.

@@ -33,6 +33,7 @@ mod replay;
 mod revive;
 mod schemas;
 mod session;
+mod starts;
 mod upgrade;
 mod way_in;
 mod web;

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use mux::{Class, Era, Finding, KeptWords, Route};
+use mux::{Class, Era, Finding, KeptWords, Program, Route};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
@@ -79,6 +79,11 @@ impl Life {
             Life::OfADay => Some(LAUNCHED_LIFE),
         }
     }
+}
+
+/// What is started with this now; `None` if there is no such program. Whoever asks waits for its disk.
+pub(crate) fn program(spec: &LaunchSpec) -> Option<Program> {
+    identity::Identity::of(spec).map(|identity| identity.program())
 }
 
 /// A way to what is kept.

@@ -18,7 +18,7 @@ use std::{
 
 use ::guardian::protocol::Patience;
 use bytes::Bytes;
-use mux::{Exit, Route, UpstreamId};
+use mux::{Exit, Program, Route, UpstreamId};
 use serde::{Deserialize, Serialize};
 use sys::handed;
 use wire::{Frame, Kind, Outgoing};
@@ -70,6 +70,8 @@ pub(crate) struct Process {
     /// What it never got, once it turned out that it reads no more.
     unwritten: Option<Unwritten>,
     pub(crate) log: ServerLog,
+    /// What it was started from, if that is known.
+    pub(crate) program: Option<Program>,
     /// Its process id, once it runs.
     pub(crate) pid: Option<u32>,
     /// Set if it is no process at all, but runs elsewhere.
@@ -170,6 +172,7 @@ impl Process {
             outlet: None,
             unwritten: None,
             log: ServerLog::new(logs.clone(), server, upstream.to_string()),
+            program: None,
             pid: None,
             remote: None,
             outputs: None,
@@ -200,6 +203,12 @@ impl Process {
         };
         self.log.remark(&format!("{how}, process {pid}"));
         self.begin_reading(process, around);
+    }
+
+    /// It has not answered our greeting as it should.
+    pub(crate) fn remark_ungreeted(&self, why: &str) {
+        let why = self.log.veil().over_words(why);
+        self.log.remark(&format!("not greeted: {why}"));
     }
 
     fn begin_reading(&mut self, process: ProcessId, around: &Surroundings) {
@@ -267,6 +276,7 @@ impl Process {
             id: id.0,
             upstream: self.upstream,
             server: Arc::clone(&self.server),
+            program: self.program,
             pid: self.pid,
             outlet: outlet.map(|outlet| (handed.over(outlet.sink().as_fd()), outlet.freeze())),
             outputs: self
@@ -332,6 +342,7 @@ impl Process {
         process.outputs = outputs;
         process.drain = drain;
         process.unwritten = unwritten;
+        process.program = frozen.program;
         process.pid = frozen.pid;
         let of_process = || frozen.pid.map(Veil::of_process).unwrap_or_default();
         process.log.draw(frozen.veil.unwrap_or_else(of_process));

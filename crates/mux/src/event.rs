@@ -132,6 +132,8 @@ pub enum Event {
     UpstreamStarted {
         /// Which.
         upstream: UpstreamId,
+        /// What it was started from; `None` if that is not known, or if it was reached and not started.
+        program: Option<Program>,
     },
     /// A server's process could not be started, or what was started could not be greeted at all.
     UpstreamStartFailed {
@@ -353,6 +355,13 @@ impl fmt::Debug for Route {
         write!(f, "Route({} bytes)", self.0.len())
     }
 }
+
+/// What a process is started from: equal for two starts of a route if and only if its files are the same and were
+/// not written to in between.
+///
+/// Opaque to the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program(pub [u8; 32]);
 
 /// How widely an upstream is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -79,6 +79,8 @@ impl Mux {
         );
         upstream.scope = contents.scope;
         upstream.starts = contents.starts;
+        upstream.program = contents.program;
+        upstream.greeted_program = contents.program;
         upstream.standing = Standing::Used;
         upstream.origin = Origin::EarlierDaemon;
         upstream.private = contents.private.as_deref().map(known_reason);

@@ -19,7 +19,13 @@ use wire::{
 };
 
 use crate::{
-    class::Class, era::Era, handshake::own_meta, lists::List, offers::Offer, verdict::Finding,
+    class::Class,
+    era::Era,
+    event::Program,
+    handshake::own_meta,
+    lists::List,
+    offers::Offer,
+    verdict::{Finding, are_different},
 };
 
 /// Longest time for which a page is told to others, whatever its server says.
@@ -60,6 +66,9 @@ pub struct KeptWords {
     /// The era in which it was spoken to.
     #[serde(default)]
     pub era: Era,
+    /// What it was started from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
     /// The result of its `initialize` or `server/discover`; empty if that is private, and nobody is served from these.
     #[serde(with = "crate::frozen::forms::text")]
     pub handshake: Bytes,
@@ -172,10 +181,11 @@ impl KeptWords {
         self
     }
 
-    /// Whether the server says the same there, and no more was found of it since.
+    /// Whether the same server says the same there, and no more was found of it since.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let refused = |words: &Self| words.refused.map(|found| found.refused);
         (self.class, self.era) == (other.class, other.era)
+            && !are_different(self.program, other.program)
             && refused(self) == refused(other)
             && (&self.handshake, &self.lists) == (&other.handshake, &other.lists)
     }
@@ -459,6 +469,7 @@ mod tests {
         let words = KeptWords {
             class: Class::default(),
             era: Era::Modern,
+            program: None,
             handshake: Bytes::from_static(b"{}"),
             refused: Some(Finding {
                 refused: Era::Legacy,

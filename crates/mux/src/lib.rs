@@ -91,7 +91,7 @@ pub use class::{Capability, Class};
 pub use era::{Era, GREETING_VERSION, MODERN_VERSION, SERVED_VERSIONS, is_legacy, knows_polling};
 pub use event::{
     AdminAnswer, AdminAsk, Asks, CallRules, Device, Event, Exit, Front, IdleTimeout, Joins, Link,
-    OnRestart, OnceRule, Opening, Past, Record, Route, Said, Scope, Start,
+    OnRestart, OnceRule, Opening, Past, Program, Record, Route, Said, Scope, Start,
 };
 pub use fact::{DropReason, Fact};
 pub use frozen::ThawError;

@@ -126,14 +126,18 @@ impl Mux {
         if !upstream.has_process() {
             return;
         }
+        let greeting = greeting_method(upstream.key.era);
+        let was_greeted = upstream.is_ready() || matches!(upstream.state, State::Draining { .. });
+        let why = format!("it {exit} before it answered `{greeting}`");
+        if !was_greeted {
+            self.note_ungreeted(upstream_id, &why);
+        }
         // It may have ended because of what it was asked.
         let verdict = self.verdict_of_end(upstream_id, exit, out);
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
-        let greeting = greeting_method(upstream.key.era);
         let is_expected = matches!(upstream.state, State::Draining { .. });
-        let was_greeted = is_expected || upstream.is_ready();
         out.tell(Fact::UpstreamExited {
             upstream: upstream_id,
             exit,
@@ -151,7 +155,7 @@ impl Mux {
         if let Some(proof) = verdict {
             self.turn_to_other_era(upstream_id, proof, out);
         } else if !was_greeted {
-            let why = format!("it {exit} before it answered `{greeting}`");
+            let why = self.why_ungreeted(upstream_id, &why);
             self.give_up_start(upstream_id, &why, out);
         }
         self.follow_up(upstream_id, out);

@@ -158,7 +158,9 @@ impl Mux {
             } => {
                 self.on_upstream_inherited(upstream, &record, is_ending, out);
             }
-            Event::UpstreamStarted { upstream } => self.on_started(upstream, out),
+            Event::UpstreamStarted { upstream, program } => {
+                self.on_started(upstream, program, out);
+            }
             Event::UpstreamStartFailed { upstream, why } => {
                 self.on_start_failed(upstream, &why, out);
             }

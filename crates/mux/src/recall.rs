@@ -518,6 +518,7 @@ impl Upstream {
         let mut words = KeptWords {
             class: self.class(),
             era: handshake.era,
+            program: self.greeted_program,
             refused,
             handshake: handshake.result().clone(),
             lists: BTreeMap::new(),

@@ -22,7 +22,7 @@ use crate::{
     action::{Action, Outbox},
     class::{Capability, Class},
     era::Era,
-    event::{IdleTimeout, OnRestart, Record, Route, Scope},
+    event::{IdleTimeout, OnRestart, Program, Record, Route, Scope},
     handshake::Handshake,
     ids::{SessionId, UpstreamId},
     moment::Moment,
@@ -79,6 +79,8 @@ pub(crate) struct Contents {
     pub(crate) on_restart: OnRestart,
     pub(crate) withheld: Vec<Arc<str>>,
     pub(crate) starts: u64,
+    /// What it was started from, if that is known.
+    pub(crate) program: Option<Program>,
     /// Why it serves one session only, though its scope is wider.
     pub(crate) private: Option<String>,
     /// `None` unless the process serves.
@@ -128,6 +130,8 @@ struct Written {
     withheld: Vec<String>,
     #[serde(default = "once")]
     starts: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<Program>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     private: Option<String>,
     /// The result of `initialize`, to the byte.
@@ -268,6 +272,7 @@ impl Upstream {
             error_on_restart: self.on_restart == OnRestart::Error,
             withheld: self.withheld.iter().map(ToString::to_string).collect(),
             starts: self.starts,
+            program: self.program,
             private: self.private.map(ToOwned::to_owned),
             handshake,
             level: self.level.map(|level| level.name().to_owned()),
@@ -343,6 +348,7 @@ impl Contents {
             },
             withheld: written.withheld.into_iter().map(Arc::from).collect(),
             starts: written.starts,
+            program: written.program,
             private: written.private,
             handshake,
             level: written.level.as_deref().and_then(Level::from_name),

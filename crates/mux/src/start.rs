@@ -10,6 +10,7 @@ use wire::{Frame, Message, Method, Outgoing};
 use crate::{
     action::{Action, Outbox},
     era::Era,
+    event::Program,
     exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     handshake::{Handshake, greeted, greeting},
@@ -23,7 +24,7 @@ use crate::{
     session::{Initialize, State as SessionState},
     timers::Timer,
     upstream::{Standing, State, StopCause, Upstream},
-    verdict::Evidence,
+    verdict::{Evidence, are_different},
 };
 
 impl Mux {
@@ -95,7 +96,12 @@ impl Mux {
         own.next()
     }
 
-    pub(crate) fn on_started(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+    pub(crate) fn on_started(
+        &mut self,
+        upstream_id: UpstreamId,
+        program: Option<Program>,
+        out: &mut Outbox,
+    ) {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
@@ -103,6 +109,10 @@ impl Mux {
             return;
         }
         upstream.state = State::Initializing;
+        if are_different(upstream.program, program) {
+            upstream.ungreeted_before = None;
+        }
+        upstream.program = program.or(upstream.program);
         let errand = Exchange::of_errand(Errand::Greet, self.now);
         let id = upstream.exchanges.open(errand);
         let (era, class) = (upstream.key.era, upstream.class());
@@ -118,9 +128,9 @@ impl Mux {
             return self.limits.greeting_timeout;
         };
         let is_trial = upstream.key.era == Era::Modern
-            && upstream.handshake.is_none()
+            && (upstream.handshake.is_none() || upstream.has_changed())
             && !upstream.has_fixed_era(&self.sessions)
-            && self.refused_era(&upstream.key.route).is_none();
+            && self.refused_era_for(&upstream.asked()).is_none();
         // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.
         if is_trial {
             self.limits.discover_patience
@@ -153,6 +163,7 @@ impl Mux {
             return;
         }
         self.timers.clear(Timer::Greeting(upstream_id));
+        let asked = upstream.asked();
         let era = upstream.key.era;
         let handshake = match read_greeting(era, frame) {
             Ok(handshake) => handshake,
@@ -177,12 +188,14 @@ impl Mux {
         }
         let before = upstream.handshake.replace(handshake);
         upstream.greeted_at = self.now;
+        upstream.greeted_program = upstream.program;
+        (upstream.ungreeted, upstream.ungreeted_before) = (None, None);
         upstream.state = State::Ready { since: self.now };
         upstream.standing = Standing::Greeted;
         if era == Era::Legacy {
             Mux::tell_upstream(upstream_id, greeted(), out);
         }
-        self.prove_era(upstream_id, out);
+        self.prove_era(upstream_id, &asked, out);
         self.touch_record(upstream_id);
         if has_tasks {
             self.make_private(upstream_id, out);
@@ -214,11 +227,14 @@ impl Mux {
         why: &str,
         out: &mut Outbox,
     ) {
+        self.note_ungreeted(upstream_id, why);
+        let proof = self.judge(upstream_id, evidence, out);
+        let why = self.why_ungreeted(upstream_id, why);
         out.tell(Fact::UpstreamGreetingFailed {
             upstream: upstream_id,
-            why: why.into(),
+            why: why.clone(),
         });
-        if let Some(proof) = self.judge(upstream_id, evidence, out) {
+        if let Some(proof) = proof {
             self.stop_for_other_era(upstream_id, proof, out);
             return;
         }
@@ -231,7 +247,24 @@ impl Mux {
         out.act(Action::StopUpstream {
             upstream: upstream_id,
         });
-        self.give_up_start(upstream_id, why, out);
+        self.give_up_start(upstream_id, &why, out);
+    }
+
+    /// Keeps what a process did in place of an answer to our greeting.
+    pub(crate) fn note_ungreeted(&mut self, upstream_id: UpstreamId, why: &str) {
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.ungreeted = Some(why.into());
+        }
+    }
+
+    /// That, and what was answered in the other era before, if that was no better.
+    pub(crate) fn why_ungreeted(&self, upstream_id: UpstreamId, why: &str) -> String {
+        let upstream = self.upstreams.get(&upstream_id);
+        let before = upstream.and_then(|upstream| upstream.ungreeted_before.as_deref());
+        before.map_or_else(
+            || why.into(),
+            |before| format!("{before}; asked otherwise, {why}"),
+        )
     }
 
     pub(crate) fn on_greeting_timeout(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {

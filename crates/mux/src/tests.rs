@@ -59,6 +59,7 @@ mod unanswered;
 mod unread;
 mod unwritten;
 mod verdicts;
+mod verdicts_changed;
 mod verdicts_kept;
 mod versions;
 mod walks;

@@ -19,7 +19,7 @@ use wire::{Frame, ProgressToken, RequestId};
 use crate::{
     backoff::Deaths,
     class::Class,
-    event::{IdleTimeout, OnRestart, Opening, Record, Scope},
+    event::{IdleTimeout, OnRestart, Opening, Program, Record, Scope},
     exchange::Exchanges,
     fact::DropReason,
     handshake::Handshake,
@@ -42,7 +42,7 @@ use crate::{
     terms::Terms,
     turns::Turns,
     verbosity::Level,
-    verdict::Proof,
+    verdict::{Proof, are_different},
 };
 
 /// A server and all that belongs to it.
@@ -70,6 +70,18 @@ pub(crate) struct Upstream {
     /// When it said that.
     #[serde(default)]
     pub(crate) greeted_at: Moment,
+    /// What the process was started from that said that, if it is known.
+    #[serde(default)]
+    pub(crate) greeted_program: Option<Program>,
+    /// What the last process was started from of which that is known.
+    #[serde(default)]
+    pub(crate) program: Option<Program>,
+    /// What the last process did in place of an answer to our greeting, for a person.
+    #[serde(default)]
+    pub(crate) ungreeted: Option<Arc<str>>,
+    /// The same of the one that was asked in the other era before, if it has answered in neither.
+    #[serde(default)]
+    pub(crate) ungreeted_before: Option<Arc<str>>,
     /// What is known of what it says of itself, unless nothing of that is kept.
     pub(crate) known: Option<Known>,
     pub(crate) exchanges: Exchanges,
@@ -262,6 +274,10 @@ impl Upstream {
             waiting: VecDeque::new(),
             handshake: None,
             greeted_at: Moment::default(),
+            greeted_program: None,
+            program: None,
+            ungreeted: None,
+            ungreeted_before: None,
             known: opening.kept.is_some().then(Known::default),
             exchanges: Exchanges::new(epoch),
             lanes: Lanes::default(),
@@ -338,6 +354,11 @@ impl Upstream {
     /// Whether it is known what it says of itself: its process does so, or an earlier one did.
     pub(crate) fn is_greeted(&self) -> bool {
         self.handshake.is_some()
+    }
+
+    /// Whether its process was started from another program than the one that said what is known of it.
+    pub(crate) fn has_changed(&self) -> bool {
+        are_different(self.greeted_program, self.program)
     }
 
     /// Whether messages may go to it now.

@@ -5,10 +5,14 @@
 //! asked in the other era: two processes of one server may fight for a lock. Only when that one has answered,
 //! too, the verdict on the server is more than a guess.
 //!
+//! What was found counts for the program that it was found of. Another one that has taken its place is still asked as
+//! was found, since most speak as the one before; but nothing that it says is held to have another cause because of
+//! that, and once it has spoken it is open how it speaks otherwise.
+//!
 //! **Invariant:** of a server at most one era is refused; one that speaks neither is none. A verdict is
 //! believed for a day, or as long as a process speaks to us as it says.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,23 +20,60 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::{Action, Outbox},
     era::Era,
-    event::{Exit, Opening, Route},
+    event::{Exit, Opening, Program, Route},
     fact::Fact,
     ids::{SessionId, UpstreamId},
     moment::Moment,
     mux::Mux,
     recall::Known,
-    upstream::{State, StopCause},
+    upstream::{State, StopCause, Upstream},
 };
 
 /// What was found of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "crate::frozen::forms::verdict::Form")]
 pub(crate) struct Verdict {
     /// The era in which it does not speak; `None` if what was kept of that has turned out wrong.
     pub(crate) refused: Option<Era>,
     pub(crate) until: Moment,
     pub(crate) proof: Proof,
+    /// Of what that was found, if it is known.
+    pub(crate) program: Option<Program>,
+    /// What its process did when it was asked in that era, for a person; until another one has answered.
+    pub(crate) words: Option<Arc<str>>,
+}
+
+impl Verdict {
+    /// Whether it was found of another program than the one that is asked now. What was found just before, as its
+    /// server was asked in the other era, counts for both.
+    fn is_outdated(&self, asked: &Asked) -> bool {
+        are_different(self.program, asked.program)
+            && (self.proof == Proof::Whole || asked.has_changed)
+    }
+}
+
+/// Whom a process speaks for that is asked in some era.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    route: Route,
+    era: Era,
+    program: Option<Program>,
+    /// Whether the process before it had spoken so and was started from another program.
+    has_changed: bool,
+    /// What it did in place of an answer, for a person.
+    words: Option<Arc<str>>,
+}
+
+impl Upstream {
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            route: self.key.route.clone(),
+            era: self.key.era,
+            program: self.program,
+            has_changed: self.has_changed(),
+            words: self.ungreeted.clone(),
+        }
+    }
 }
 
 /// What was found of a server before this daemon was there.
@@ -121,6 +162,13 @@ impl Mux {
         (verdict.until > self.now || speaks(refused.other())).then_some(refused)
     }
 
+    /// The same, if it was found of what is asked like this.
+    pub(crate) fn refused_era_for(&self, asked: &Asked) -> Option<Era> {
+        let verdict = self.verdicts.get(&asked.route)?;
+        let refused = self.refused_era(&asked.route)?;
+        (!verdict.is_outdated(asked)).then_some(refused)
+    }
+
     /// Takes in what a session has brought along of what was found at earlier starts of its server, unless
     /// something was found since.
     pub(crate) fn learn_verdict(&mut self, session_id: SessionId) {
@@ -132,50 +180,58 @@ impl Mux {
         if known.is_some_and(|verdict| verdict.until > self.now) {
             return;
         }
-        let found = kept_verdict(opening).or(opening.found);
+        // Of what runs elsewhere nobody knows what it was started from.
+        let found = opening.found.map(|found| (found, None));
+        let Some((found, program)) = kept_verdict(opening).or(found) else {
+            return;
+        };
         // The client may have taken its time.
         let age = self.now - session.since;
-        if let Some(Finding { refused, life }) = found.and_then(|found| found.after(age)) {
-            let (route, until) = (opening.route.clone(), self.now + life);
-            self.believe(route, refused, Proof::Whole, until);
+        if let Some(Finding { refused, life }) = found.after(age) {
+            let verdict = Verdict {
+                refused: Some(refused),
+                until: self.now + life,
+                proof: Proof::Whole,
+                program,
+                words: None,
+            };
+            self.verdicts.insert(opening.route.clone(), verdict);
         }
     }
 
-    fn find_refused(&mut self, route: Route, refused: Era, proof: Proof) {
+    fn find_refused(&mut self, asked: Asked, proof: Proof) {
         let life = match proof {
             // The other era is given as long to prove itself, and then only its process can.
             Proof::Silence => self.limits.greeting_timeout,
             Proof::Half | Proof::Whole => self.limits.verdict_life,
         };
-        let until = self.now + life;
-        self.believe(route, refused, proof, until);
-    }
-
-    fn believe(&mut self, route: Route, refused: Era, proof: Proof, until: Moment) {
         let verdict = Verdict {
-            refused: Some(refused),
-            until,
+            refused: Some(asked.era),
+            until: self.now + life,
             proof,
+            program: asked.program,
+            words: asked.words,
         };
-        self.verdicts.insert(route, verdict);
+        self.verdicts.insert(asked.route, verdict);
     }
 
-    /// A server has answered in this era.
-    pub(crate) fn prove_era(&mut self, upstream_id: UpstreamId, out: &mut Outbox) {
+    /// A server that was asked like this has answered.
+    pub(crate) fn prove_era(&mut self, upstream_id: UpstreamId, asked: &Asked, out: &mut Outbox) {
         let Some(upstream) = self.upstreams.get(&upstream_id) else {
             return;
         };
         // Who keeps what it says keeps that with it.
         let is_kept_with_words = upstream.known.is_some();
-        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
-        let Some(verdict) = self.verdicts.get_mut(&route) else {
+        let Some(verdict) = self.verdicts.get_mut(&asked.route) else {
             return;
         };
-        if verdict.refused == Some(era) {
-            // It does speak so.
+        if verdict.refused == Some(asked.era) || verdict.is_outdated(asked) {
+            // It does speak so, or nobody knows how this one speaks in the other era.
             verdict.refused = None;
         } else if verdict.proof == Proof::Half {
             verdict.proof = Proof::Whole;
+            verdict.program = asked.program;
+            verdict.words = None;
         } else {
             return;
         }
@@ -206,16 +262,16 @@ impl Mux {
         out: &mut Outbox,
     ) -> Option<Proof> {
         let upstream = self.upstreams.get(&upstream_id)?;
-        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let asked = upstream.asked();
         let may_turn = !upstream.has_fixed_era(&self.sessions);
         let known = upstream.known.as_ref();
         let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
-        let has_spoken = upstream.is_greeted() && !is_of_earlier_start;
+        let has_spoken = upstream.is_greeted() && !is_of_earlier_start && !asked.has_changed;
         // Whoever is here without having heard of it has come from elsewhere, and is not sent to and fro.
         let is_refuge = !upstream.is_greeted() && !upstream.attached.is_empty();
-        let verdict = self.verdicts.get(&route);
+        let verdict = self.verdicts.get(&asked.route);
         let is_found = verdict.is_some_and(|verdict| verdict.until > self.now);
-        let proof = evidence.proof(era);
+        let proof = evidence.proof(asked.era);
         if is_of_earlier_start && proof.is_some() {
             self.take_back_words(upstream_id, out);
         }
@@ -224,7 +280,7 @@ impl Mux {
         }
         let proof = proof.filter(|_| may_turn);
         // Of what was found before nothing is left, also where nobody is sent back for it.
-        let proof = self.hold_against_verdict(&route, era, evidence, proof);
+        let proof = self.hold_against_verdict(upstream_id, asked, evidence, proof);
         proof.filter(|_| !(is_refuge && is_found))
     }
 
@@ -232,15 +288,20 @@ impl Mux {
     /// other.
     fn hold_against_verdict(
         &mut self,
-        route: &Route,
-        era: Era,
+        upstream_id: UpstreamId,
+        asked: Asked,
         evidence: Evidence,
         proof: Option<Proof>,
     ) -> Option<Proof> {
-        let before = self.verdicts.get_mut(route);
-        let Some(before) = before.filter(|before| before.refused == Some(era.other())) else {
+        let before = self.verdicts.get_mut(&asked.route);
+        let other = Some(asked.era.other());
+        let Some(before) = before.filter(|before| before.refused == other) else {
             return proof;
         };
+        if before.is_outdated(&asked) {
+            before.refused = None;
+            return proof;
+        }
         if before.proof == Proof::Whole {
             // It has spoken so before. What may have any other cause does not count against that.
             return proof.filter(|_| evidence.is_said());
@@ -248,8 +309,12 @@ impl Mux {
         // It speaks in neither, or was slow when it was asked first. If it says now that it does not understand
         // this, whoever comes next has it asked in the other era again, with more patience.
         before.refused = None;
-        if era == Era::Legacy && proof.is_some() {
-            self.find_refused(route.clone(), era, Proof::Half);
+        let words = before.words.take();
+        if let Some(upstream) = self.upstreams.get_mut(&upstream_id) {
+            upstream.ungreeted_before = words;
+        }
+        if asked.era == Era::Legacy && proof.is_some() {
+            self.find_refused(asked, Proof::Half);
         }
         None
     }
@@ -304,13 +369,14 @@ impl Mux {
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
-        let (route, era) = (upstream.key.route.clone(), upstream.key.era);
+        let asked = upstream.asked();
+        let era = asked.era;
         let attached: Vec<SessionId> = upstream.attached.iter().copied().collect();
         let waiting: Vec<SessionId> = upstream.waiting.drain(..).collect();
         for session in &waiting {
             upstream.turns.remove(*session);
         }
-        self.find_refused(route, era, proof);
+        self.find_refused(asked, proof);
         out.tell(Fact::UpstreamOfOtherEra {
             upstream: upstream_id,
             era,
@@ -329,11 +395,16 @@ impl Mux {
     }
 }
 
-/// What was found at earlier starts of a session's server. It has changed since if it has spoken so, too.
-fn kept_verdict(opening: &Opening) -> Option<Finding> {
+/// What was found at earlier starts of a session's server, and of what. It has changed since if it has spoken so, too.
+fn kept_verdict(opening: &Opening) -> Option<(Finding, Option<Program>)> {
     let kept = || opening.kept.iter().flatten();
     // Words are kept of who has answered.
     let speaks = |era: Era| kept().any(|words| words.era == era);
-    let mut refused = kept().filter_map(|words| words.refused);
-    refused.find(|found| !speaks(found.refused))
+    let mut refused = kept().filter_map(|words| Some((words.refused?, words.program)));
+    refused.find(|(found, _)| !speaks(found.refused))
+}
+
+/// Whether these two are surely not the same.
+pub(crate) fn are_different(one: Option<Program>, other: Option<Program>) -> bool {
+    one.is_some() && other.is_some() && one != other
 }

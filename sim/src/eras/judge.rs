@@ -10,9 +10,13 @@ mod hears;
 mod kept;
 mod promises;
 mod refusals;
+mod returns;
 mod to_server;
 mod to_session;
 mod told;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -126,6 +126,7 @@ impl World {
         let words = KeptWords {
             class,
             era,
+            program: None,
             handshake: Bytes::from(handshake),
             refused,
             lists,

@@ -378,7 +378,8 @@ impl World {
         if let Some(server) = self.judge.servers.get_mut(&upstream) {
             server.process = Process::Running;
         }
-        self.handle(Event::UpstreamStarted { upstream })
+        let program = None;
+        self.handle(Event::UpstreamStarted { upstream, program })
     }
 
     pub(super) fn start_failed(&mut self, upstream: UpstreamId) -> Held {

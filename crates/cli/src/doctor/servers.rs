@@ -12,6 +12,12 @@ use super::{
 /// How much of a last line is shown.
 const LINE_CHARS_MAX: usize = 200;
 
+/// How much of a reason is shown, which may quote a server twice.
+const REASON_CHARS_MAX: usize = 800;
+
+/// How a log begins of each process.
+const STARTED: &str = "-- started, process ";
+
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let upstreams = patient.status.iter().flat_map(|status| &status.upstreams);
     upstreams
@@ -33,6 +39,9 @@ fn of_upstream(patient: &Patient<'_>, upstream: &Upstream) -> Vec<Finding> {
                 // How often is not known: the deaths of those that ran are counted with it.
                 Some(Told::Unstarted(why)) => {
                     format!("`{server}` could not be started or reached{again}: {why}")
+                }
+                Some(Told::Ungreeted(why)) => {
+                    format!("`{server}` has not come up{again}: {why}")
                 }
                 Some(Told::Words(words)) => format!(
                     "`{server}` has ended unasked {deaths} times{again}; the last that it said: {words}"
@@ -71,6 +80,8 @@ fn of_upstream(patient: &Patient<'_>, upstream: &Upstream) -> Vec<Finding> {
 enum Told {
     /// It was not started, or not reached, and why.
     Unstarted(String),
+    /// It ran and could not be greeted, and why.
+    Ungreeted(String),
     /// The last that it said.
     Words(String),
 }
@@ -95,12 +106,21 @@ fn told(text: &str, upstream: &str) -> Option<Told> {
         let is_reason = ["not started: ", "not reached: "];
         is_reason.iter().find_map(|it| remark.strip_prefix(it))
     });
-    let shown = |words: &str| words.chars().take(LINE_CHARS_MAX).collect();
+    let shown = |words: &str, most| words.chars().take(most).collect();
     if let Some(why) = unstarted {
-        return Some(Told::Unstarted(shown(why)));
+        return Some(Told::Unstarted(shown(why, REASON_CHARS_MAX)));
+    }
+    let mut of_last = lines
+        .clone()
+        .take_while(|words| !words.starts_with(STARTED));
+    let ungreeted = of_last.find_map(|words| words.strip_prefix("-- not greeted: "));
+    if let Some(why) = ungreeted {
+        return Some(Told::Ungreeted(shown(why, REASON_CHARS_MAX)));
     }
     let mut words = lines.filter(|words| !words.is_empty() && !words.starts_with("-- "));
-    words.next().map(|words| Told::Words(shown(words)))
+    words
+        .next()
+        .map(|words| Told::Words(shown(words, LINE_CHARS_MAX)))
 }
 
 #[cfg(test)]
@@ -137,5 +157,15 @@ mod tests {
         let ran = ["u1 -- started, process 7", "u1 -- exited with code 3"];
         assert_eq!(told(&[&[refused][..], &ran].concat()), None);
         assert_eq!(told(&[]), None);
+        let ungreeted = "u1 -- not greeted: it answered `initialize` with 7";
+        let ran = ["u1 -- started, process 7", "u1 hello", ungreeted, "u1 bye"];
+        let ended = ["u1 -- was killed by signal 15"];
+        let why = Told::Ungreeted("it answered `initialize` with 7".to_owned());
+        assert_eq!(told(&[&ran[..], &ended].concat()), Some(why));
+        let again = ["u1 -- started, process 8", "u1 no licence"];
+        assert_eq!(
+            told(&[&ran[..], &ended, &again].concat()),
+            words("no licence")
+        );
     }
 }

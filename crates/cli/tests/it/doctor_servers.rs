@@ -67,3 +67,36 @@ fn a_server_that_was_not_started_or_not_reached_is_told_with_the_reason() {
         });
     }
 }
+
+#[test]
+fn a_server_that_answers_neither_greeting_is_told_with_what_it_answered_to_both() {
+    let home = Home::new();
+    let script = r#"
+        while read -r line; do
+            id=${line##*'"id":'}
+            error='{"code":-32602,"message":"no licence"}'
+            echo "{\"jsonrpc\":\"2.0\",\"id\":${id%%[!0-9]*},\"error\":$error}"
+        done"#;
+    fs::write(home.file("server"), script).unwrap();
+    home.configure(&format!(
+        "[servers.both]\ncommand = '/bin/sh'\nargs = ['{}']\n",
+        home.file("server")
+    ));
+    let mut client = Client::spawn(&mut home.mcpool(&["connect", "both"]));
+    let answer = client.request("initialize", hello("2025-11-25", &json!({})));
+    let error = answer["error"]["message"].as_str().unwrap();
+    let reasons = ["`initialize` with", "`server/discover` with", "no licence"];
+    for reason in reasons {
+        assert!(error.contains(reason), "{error}");
+    }
+    // The client wants it still, so it is tried again now and then.
+    client.ask("initialize", hello("2025-11-25", &json!({})));
+    until("the finding", || {
+        let (_, found) = examined(&home, "servers", &[]);
+        let mut told = found.iter().filter_map(|finding| finding["what"].as_str());
+        told.any(|what| {
+            let has_all = reasons.iter().all(|reason| what.contains(reason));
+            what.starts_with("`both` has not come up") && has_all
+        })
+    });
+}

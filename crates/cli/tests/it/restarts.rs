@@ -1,11 +1,11 @@
 //! Restarts behind live sessions, what they lose, and ends that nobody asked for.
 
-use std::process::Stdio;
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    FAKE_SERVER, Home,
+    Client, FAKE_SERVER, Home,
     processes::{self, Process},
     until,
 };
@@ -51,7 +51,7 @@ fn a_restart_lets_a_call_end_and_what_is_new_goes_to_the_next_process() {
         home.status()["sessions"][1]["in_flight"] == 1
     });
     assert_eq!(home.upstream()["in_flight"], 1, "what is new waits");
-    std::fs::write(&go, "").unwrap();
+    fs::write(&go, "").unwrap();
     let answer = alice.response(slow);
     assert_eq!(answer["result"]["content"][0]["text"], "done", "{answer}");
     assert_eq!(answer["result"]["structuredContent"]["pid"], before);
@@ -237,4 +237,57 @@ fn a_server_whose_memory_matters_has_lost_it_when_the_daemon_was_stopped_under_a
     assert_eq!(error["data"]["reason"], "state-lost", "{error}");
     assert_eq!(error["data"]["retryable"], true);
     assert_eq!(alice.text("count", json!({})), "1");
+}
+
+/// Puts another program in the place of the configured one, as an update does.
+fn install(home: &Home, era: &str) {
+    let (program, new) = (home.file("program"), home.file("program.new"));
+    let script = format!("#!/bin/sh\nexec '{FAKE_SERVER}' --era {era}\n");
+    fs::write(&new, script).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(new, program).unwrap();
+}
+
+#[test]
+fn a_server_that_was_replaced_by_one_of_the_other_era_serves_clients_of_both_after_a_restart() {
+    for (before, after) in [
+        (("legacy", "2025-11-25"), ("modern", "2026-07-28")),
+        (("modern", "2026-07-28"), ("legacy", "2025-11-25")),
+    ] {
+        let home = Home::new();
+        install(&home, before.0);
+        let program = home.file("program");
+        home.configure(&format!("[servers.fake]\ncommand = \"{program}\"\n"));
+        let mut legacy = home.configured("fake");
+        let mut modern = Client::spawn(&mut home.mcpool(&["connect", "fake"]));
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let mut pids = || {
+            let params = json!({"name": "echo", "arguments": {"text": "hello"}, "_meta": meta});
+            let answer = modern.request("tools/call", params);
+            let pid = answer["result"]["structuredContent"]["pid"].as_u64();
+            let pid = pid.unwrap_or_else(|| panic!("{answer}"));
+            [u64::from(legacy.server_pid()), pid]
+        };
+        let speaks = || {
+            let status = home.status();
+            let upstreams = status["upstreams"].as_array().unwrap().iter();
+            let running = upstreams.filter(|upstream| !upstream["pid"].is_null());
+            let running = running.map(|upstream| (&upstream["pid"], &upstream["protocol"]));
+            running
+                .map(|(pid, protocol)| (pid.as_u64().unwrap(), protocol.clone()))
+                .collect::<Vec<_>>()
+        };
+        let [pid, other] = pids();
+        assert_eq!(pid, other);
+        assert_eq!(speaks(), [(pid, json!(before.1))]);
+        install(&home, after.0);
+        home.done(&["restart", "fake"]);
+        let [new, other] = pids();
+        assert_eq!(new, other);
+        assert_ne!(new, pid);
+        assert_eq!(speaks(), [(new, json!(after.1))]);
+    }
 }

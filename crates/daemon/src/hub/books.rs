@@ -178,6 +178,7 @@ mod kept {
         fn look_at_children(&mut self, world: &World) {
             let waits = |upstream: &UpstreamId| {
                 world.behind_direct.contains_key(upstream)
+                    || world.starts.contains_key(upstream)
                     || world
                         .postponed
                         .iter()

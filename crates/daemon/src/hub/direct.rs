@@ -79,7 +79,8 @@ impl World {
         let before = self.postponed.len();
         self.postponed.retain(|(waits, _)| *waits != upstream);
         let was_postponed = self.postponed.len() < before;
-        if self.behind_direct.remove(&upstream).is_some() || was_postponed {
+        let was_looked_at = self.starts.remove(&upstream).is_some();
+        if self.behind_direct.remove(&upstream).is_some() || was_postponed || was_looked_at {
             let why = "it was stopped before it was started".to_owned();
             self.echoes
                 .push(Event::UpstreamStartFailed { upstream, why });

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use guardian::protocol::Report;
-use mux::{LineNumber, SessionId, UpstreamId};
+use mux::{LineNumber, Program, SessionId, UpstreamId};
 use shim::{direct::Direct, preface::SessionAsk};
 use tokio::{
     net::UnixStream,
@@ -99,6 +99,12 @@ pub(crate) enum Input {
         upstream: UpstreamId,
         holder: Option<Direct>,
     },
+    /// It was looked at what is to be started.
+    ProgramSeen {
+        upstream: UpstreamId,
+        /// `None` if that is not known.
+        program: Option<Program>,
+    },
     /// An administrator asks.
     Asked(AdminCall),
     /// The daemon was asked to end.
@@ -132,6 +138,7 @@ impl Input {
             | Input::Reported { .. }
             | Input::GuardianEnded { .. }
             | Input::OutputOverdue(_)
+            | Input::ProgramSeen { .. }
             | Input::Looked { .. }
             | Input::Asked(_)
             | Input::Quit => {}
@@ -166,6 +173,7 @@ impl Input {
             | Input::Reported { .. }
             | Input::GuardianEnded { .. }
             | Input::OutputOverdue(_)
+            | Input::ProgramSeen { .. }
             | Input::Looked { .. }
             | Input::Asked(_)
             | Input::Quit => false,

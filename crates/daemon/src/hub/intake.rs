@@ -66,6 +66,9 @@ impl Hub {
                     self.world.on_ending(process, ending);
                 }
             }
+            Input::ProgramSeen { upstream, program } => {
+                self.world.on_program_seen(upstream, program);
+            }
             Input::Looked { upstream, holder } => self.world.on_looked(upstream, holder),
             Input::Asked(call) => self.on_asked(now, call),
             Input::Quit => self.stop(now, "asked to by a signal"),
@@ -215,8 +218,10 @@ impl Hub {
         match news {
             News::Reached => {
                 process.on_reached(id, &world.around);
-                let upstream = process.upstream;
-                let event = Event::UpstreamStarted { upstream };
+                let event = Event::UpstreamStarted {
+                    upstream: process.upstream,
+                    program: None,
+                };
                 self.handle(now, event);
             }
             News::Ended(end) => {
@@ -256,8 +261,10 @@ impl Hub {
                     return self.books.stranger(id);
                 };
                 process.on_running(id, pid, &world.around);
-                let upstream = process.upstream;
-                let event = Event::UpstreamStarted { upstream };
+                let event = Event::UpstreamStarted {
+                    upstream: process.upstream,
+                    program: process.program,
+                };
                 self.handle(now, event);
             }
             Report::SpawnFailed { upstream, text, .. } => {

@@ -1,21 +1,17 @@
-//! Processes of upstreams, from the wish for one to the end of it.
+//! Processes of upstreams that run, and the end of them.
 
 use std::sync::Arc;
 
 use guardian::protocol::Patience;
-use mux::{Event, Exit, SessionId, UpstreamId};
+use mux::{Event, Exit, UpstreamId};
 use tokio::time;
 
 use super::{
     input::{Input, ProcessId},
-    session::Session,
-    world::{Lingering, Surroundings, World},
+    world::{Lingering, World},
 };
 use crate::{
-    kept_words::wall_clock,
-    launch::Means,
-    link::Outlet,
-    process::{Ending, OUTPUT_PATIENCE, Process, STOP_PATIENCE},
+    process::{Ending, OUTPUT_PATIENCE, STOP_PATIENCE},
     tasks,
 };
 
@@ -102,94 +98,5 @@ impl World {
     /// The process of an upstream, if it has one.
     pub(super) fn process_of(&self, upstream: UpstreamId) -> Option<ProcessId> {
         self.by_upstream.get(&upstream).copied()
-    }
-
-    /// Whether something of an earlier daemon has to end before anything is started.
-    fn must_wait_for_earlier(&self) -> bool {
-        !self.strangers.is_empty() || self.around.guardian.is_ending()
-    }
-
-    /// Whether something is left of the last process of an upstream, or of one with its share key: the core
-    /// may have forgotten that one's upstream and made another.
-    ///
-    /// What the core adds to the key is passed over. It may have become another while the process ran, and
-    /// what is left of a process is not there for long.
-    fn lingers(&self, upstream: UpstreamId, on_behalf_of: SessionId) -> bool {
-        let session = self.sessions.get(&on_behalf_of);
-        let route = session.and_then(|session| session.route.as_ref());
-        self.lingering.values().any(|left| {
-            let may_be_it = left.route.as_ref().is_none_or(|left| Some(left) == route);
-            left.upstream == upstream || may_be_it
-        })
-    }
-
-    /// Starts what had to wait, if it need not any longer.
-    pub(super) fn start_postponed(&mut self) {
-        if self.must_wait_for_earlier() {
-            return;
-        }
-        for (upstream, on_behalf_of) in std::mem::take(&mut self.postponed) {
-            self.start_process(upstream, on_behalf_of);
-        }
-    }
-
-    /// Has a process started for an upstream with what a session came with.
-    pub(super) fn start_process(&mut self, upstream: UpstreamId, on_behalf_of: SessionId) {
-        if self.must_wait_for_earlier() || self.lingers(upstream, on_behalf_of) {
-            self.postponed.push((upstream, on_behalf_of));
-            return;
-        }
-        if self.is_run_directly(upstream, on_behalf_of) {
-            return;
-        }
-        let id = ProcessId(self.next_id());
-        let session = self.sessions.get(&on_behalf_of);
-        let subject = session.and_then(|session| session.subject.clone());
-        let route = session.and_then(|session| session.route.clone());
-        let started = match self.sessions.get(&on_behalf_of) {
-            None => Err("the session that it was for has gone".to_owned()),
-            Some(Session {
-                means: Err(why), ..
-            }) => Err(why.to_string()),
-            Some(Session {
-                means: Ok(means),
-                server,
-                ..
-            }) => start(id, upstream, server, means, &mut self.around),
-        };
-        match started {
-            Ok(mut process) => {
-                process.route = route;
-                self.processes.insert(id, process);
-                self.by_upstream.insert(upstream, id);
-                match subject {
-                    Some(subject) => self.subjects.insert(upstream, (subject, wall_clock())),
-                    None => self.subjects.remove(&upstream),
-                };
-            }
-            Err(why) => self
-                .echoes
-                .push(Event::UpstreamStartFailed { upstream, why }),
-        }
-    }
-}
-
-/// Has a process started, or what there is in its place reached.
-fn start(
-    id: ProcessId,
-    upstream: UpstreamId,
-    server: &Arc<str>,
-    means: &Means,
-    around: &mut Surroundings,
-) -> Result<Process, String> {
-    let limit = around.limits.slow_server_bytes;
-    let room = Arc::clone(&around.room);
-    let outlet = |sink| Outlet::plain(sink, limit, &room);
-    match means {
-        Means::Process(spec) => {
-            let (guardian, logs) = (&mut around.guardian, &around.logs);
-            Process::start(guardian, id, upstream, server, spec, logs, outlet)
-        }
-        Means::Remote(spec) => Process::reach(id, upstream, server, spec, around, outlet),
     }
 }

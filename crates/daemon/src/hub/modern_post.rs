@@ -229,6 +229,12 @@ impl Hub {
 impl World {
     /// Tells what has happened.
     pub(super) fn observe(&mut self, fact: &Fact) {
+        if let Fact::UpstreamGreetingFailed { upstream, why } = fact
+            && let Some(process) = self.process_of(*upstream)
+            && let Some(process) = self.processes.get(&process)
+        {
+            process.remark_ungreeted(why);
+        }
         if let Fact::SessionOpened { session, .. } | Fact::SessionClosed { session } = fact
             && let Some(session) = self.sessions.get(session)
             && session.modern.is_some()

@@ -178,6 +178,7 @@ mod tests {
         let words = KeptWords {
             class: Class::default(),
             era: Era::Modern,
+            program: None,
             handshake: Bytes::from_static(b"{}"),
             refused: None,
             lists: BTreeMap::from([(Listing::Tools, vec![page])]),

@@ -310,18 +310,8 @@ impl Hub {
                 .chain(world.lingering.keys())
                 .map(|id| id.0)
                 .collect(),
-            // Whether a session runs it itself is looked at again when it is to be started.
-            postponed: world
-                .postponed
-                .iter()
-                .copied()
-                .chain(
-                    world
-                        .behind_direct
-                        .iter()
-                        .map(|(id, session)| (*id, *session)),
-                )
-                .collect(),
+            // Whether a session runs it itself, and what it is, is looked at again when it is to be started.
+            postponed: world.not_started().collect(),
             counts: world
                 .observer
                 .counts()

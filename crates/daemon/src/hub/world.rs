@@ -27,6 +27,7 @@ use super::{
     openings::Openings,
     schemas::Schemas,
     session::{LEAVE_PATIENCE, Session},
+    starts::Start,
 };
 use crate::{
     front::{Generation, HttpStand, Key, Listening, Visit},
@@ -144,6 +145,8 @@ pub(crate) struct World {
     pub(super) strangers: BTreeSet<ProcessId>,
     /// Processes that are over, and of which not all is gone that they have started.
     pub(super) lingering: BTreeMap<ProcessId, Lingering>,
+    /// What is to be started when it is known what that is.
+    pub(super) starts: BTreeMap<UpstreamId, Start>,
     /// What is to be started when that has ended which stands in its way.
     pub(super) postponed: Vec<(UpstreamId, SessionId)>,
     /// What is to be started when no session runs it itself any more.
@@ -195,6 +198,7 @@ impl World {
             records: BTreeMap::new(),
             strangers: BTreeSet::new(),
             lingering: BTreeMap::new(),
+            starts: BTreeMap::new(),
             postponed: Vec::new(),
             behind_direct: BTreeMap::new(),
             guardian_told_to_end: false,

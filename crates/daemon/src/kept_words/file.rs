@@ -178,6 +178,7 @@ impl Entry {
             words: KeptWords {
                 class: Class::of(class),
                 era,
+                program: None,
                 refused,
                 handshake,
                 lists,
@@ -271,6 +272,7 @@ mod tests {
             words: KeptWords {
                 refused: None,
                 era: Era::Legacy,
+                program: None,
                 class: Class::of([Capability::Roots, Capability::ElicitationForm]),
                 handshake: Bytes::from_static(
                     br#"{ "protocolVersion" : "2025-06-18", "capabilities":{"tools":{}}, "instructions":"\u00e9\n"}"#,

@@ -81,16 +81,17 @@ impl Folder {
                 continue;
             };
             // Only now, as most subjects have nothing kept.
-            let identity = identity.get_or_insert_with(|| Identity::of(&subject.spec, &key));
-            let is_same = identity
-                .as_ref()
-                .is_some_and(|identity| identity.sum == entry.identity);
+            let identity = identity.get_or_insert_with(|| Identity::of(&subject.spec));
+            let identity = identity.as_ref();
+            let sum = identity.and_then(|identity| identity.sum(&key));
+            let is_same = sum.is_some_and(|sum| sum == entry.identity);
             let age = age(&entry, now);
             let is_fresh = subject
                 .life
                 .longest()
                 .is_none_or(|life| age.is_some_and(|age| age < life));
-            let words = entry.words;
+            let mut words = entry.words;
+            words.program = identity.map(Identity::program);
             if is_same && is_fresh && (words.class, words.era) == way {
                 self.refresh(&name, now);
                 found.push(words.after(age));
@@ -145,6 +146,7 @@ impl Folder {
             words: KeptWords {
                 class: Class::default(),
                 era: Era::default(),
+                program: None,
                 handshake: Bytes::new(),
                 refused: Some(Finding {
                     refused,
@@ -185,13 +187,14 @@ impl Folder {
             return Ok(());
         };
         // What was changed since the start is not what has said so.
-        let identity = Identity::of(&subject.spec, &key);
+        let identity = Identity::of(&subject.spec);
         let identity = identity.filter(|identity| identity.was_so_at(started));
+        let identity = identity.and_then(|identity| identity.sum(&key));
         let (Some(words), Some(identity)) = (words, identity) else {
             return remove(&self.path.join(&name));
         };
         let entry = Entry {
-            identity: identity.sum,
+            identity,
             written: seconds(super::wall_clock()),
             words: words.clone(),
         };

@@ -9,7 +9,8 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use mux::Program;
+use sha2::{Digest, Sha256};
 
 use crate::launch::LaunchSpec;
 
@@ -17,16 +18,15 @@ use crate::launch::LaunchSpec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     /// Equal if and only if each is the same file and was not written to.
-    pub(super) sum: String,
+    facts: Vec<u8>,
     /// When one of them was changed last, or put in its place.
     changed: SystemTime,
 }
 
 impl Identity {
     /// What it is now; `None` if there is no such program.
-    pub(super) fn of(spec: &LaunchSpec, key: &[u8]) -> Option<Self> {
-        let mut sum = Hmac::<Sha256>::new_from_slice(key).ok()?;
-        sum.update(b"identity");
+    pub(super) fn of(spec: &LaunchSpec) -> Option<Self> {
+        let mut known = Vec::new();
         let mut changed = SystemTime::UNIX_EPOCH;
         let mut add = |at: usize, file: &Metadata| {
             let facts = [
@@ -37,7 +37,7 @@ impl Identity {
                 file.mtime().to_le_bytes(),
                 file.mtime_nsec().to_le_bytes(),
             ];
-            sum.update(facts.as_flattened());
+            known.extend_from_slice(facts.as_flattened());
             let written = moment(file.mtime(), file.mtime_nsec());
             let placed = moment(file.ctime(), file.ctime_nsec());
             changed = changed.max(written).max(placed);
@@ -49,9 +49,22 @@ impl Identity {
             }
         }
         Some(Identity {
-            sum: super::file::hex(&sum.finalize().into_bytes()),
+            facts: known,
             changed,
         })
+    }
+
+    /// What stands for it on disk, where nothing can be read of it.
+    pub(super) fn sum(&self, key: &[u8]) -> Option<String> {
+        let mut sum = Hmac::<Sha256>::new_from_slice(key).ok()?;
+        sum.update(b"identity");
+        sum.update(&self.facts);
+        Some(super::file::hex(&sum.finalize().into_bytes()))
+    }
+
+    /// What stands for it in the core.
+    pub(super) fn program(&self) -> Program {
+        Program(Sha256::digest(&self.facts).into())
     }
 
     /// Whether it surely was the same at that moment.

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use config::Secret;
-use mux::{LineNumber, Record, SessionId, UpstreamId};
+use mux::{LineNumber, Program, Record, SessionId, UpstreamId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 use wire::Outgoing;
@@ -260,6 +260,9 @@ pub(crate) struct FrozenProcess {
     pub(crate) id: u64,
     pub(crate) upstream: UpstreamId,
     pub(crate) server: Arc<str>,
+    /// What it was started from.
+    #[serde(default)]
+    pub(crate) program: Option<Program>,
     pub(crate) pid: Option<u32>,
     pub(crate) outlet: Option<(RawFd, FrozenOutlet)>,
     /// Its standard output and error.

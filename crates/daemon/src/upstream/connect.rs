@@ -308,14 +308,22 @@ fn words(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rcgen::{
+        BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair,
+        PKCS_ED25519,
+    };
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
     };
     use tokio_rustls::{
         TlsAcceptor,
-        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+        rustls::{
+            ServerConfig, SupportedProtocolVersion,
+            pki_types::PrivateKeyDer,
+            sign::{CertifiedKey, SingleCertAndKey},
+            version::{TLS12, TLS13},
+        },
     };
 
     use super::*;
@@ -332,13 +340,23 @@ mod tests {
 
     /// A server that has this certificate, and echoes; its port.
     async fn serves(certificate: &Certificate, key: &KeyPair) -> u16 {
+        serves_in(rustls::DEFAULT_VERSIONS, certificate, key).await
+    }
+
+    /// The same in these versions of TLS, whether the key is that of the certificate or not.
+    async fn serves_in(
+        versions: &[&'static SupportedProtocolVersion],
+        certificate: &Certificate,
+        key: &KeyPair,
+    ) -> u16 {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let key = ring::sign::any_supported_type(&key).unwrap();
+        let shown = CertifiedKey::new(vec![certificate.der().clone()], key);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -429,6 +447,51 @@ mod tests {
             refused.contains("one of an authority") && refused.contains("`ca_cert`"),
             "{refused}"
         );
+    }
+
+    #[tokio::test]
+    async fn whoever_shows_the_certificate_of_another_and_has_not_its_key_is_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own");
+        let key = KeyPair::generate().unwrap();
+        let params = |is_ca| {
+            let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.is_ca = is_ca;
+            params
+        };
+        let own = |is_ca| {
+            let certificate = params(is_ca).self_signed(&key).unwrap();
+            (certificate.pem(), certificate)
+        };
+        let (issuer, pem) = authority("one");
+        let signed = params(IsCa::NoCa).signed_by(&key, &issuer).unwrap();
+        let of_another_kind = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let foreign = [
+            (KeyPair::generate().unwrap(), "BadSignature"),
+            (of_another_kind, "UnsupportedSignatureAlgorithm"),
+        ];
+        for (pem, certificate) in [
+            own(IsCa::NoCa),
+            own(IsCa::Ca(BasicConstraints::Unconstrained)),
+            (pem, signed),
+        ] {
+            std::fs::write(&file, pem).unwrap();
+            for version in [&TLS12, &TLS13] {
+                let connect = async |key: &KeyPair| {
+                    let port = serves_in(&[version], &certificate, key).await;
+                    let target = Target::parse(&format!("https://localhost:{port}/")).unwrap();
+                    let connector = Connector::to(target, Some(file.clone())).await?;
+                    let connected = connector.connect().await;
+                    connected.map(|_| ()).map_err(String::from)
+                };
+                assert_eq!(connect(&key).await, Ok(()), "{version:?}");
+                for (key, why) in &foreign {
+                    let refused = connect(key).await.unwrap_err();
+                    let why = format!("TLS: invalid peer certificate: {why}");
+                    assert!(refused.starts_with(&why), "{version:?}: {refused}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Audit {
             } => self.client_erred(*session, *line, fault, false),
             Event::SessionClosed { session } => self.leave(*session),
             Event::Announced { session, line } => self.announced(*session, *line),
-            Event::UpstreamStarted { upstream } => {
+            Event::UpstreamStarted { upstream, .. } => {
                 if let Some(server) = self.servers.get_mut(upstream)
                     && server.process == Process::Starting
                 {

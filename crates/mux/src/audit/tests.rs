@@ -60,7 +60,10 @@ impl Bench {
                 ),
             );
         }
-        bench.step(Event::UpstreamStarted { upstream: ECHO });
+        bench.step(Event::UpstreamStarted {
+            upstream: ECHO,
+            program: None,
+        });
         bench.greet();
         assert_eq!(bench.found(), "");
         bench
@@ -552,7 +555,10 @@ fn an_early_word_to_a_server_is_found() {
         r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}"#,
     );
     bench.tamper(double);
-    bench.step(Event::UpstreamStarted { upstream: ECHO });
+    bench.step(Event::UpstreamStarted {
+        upstream: ECHO,
+        program: None,
+    });
     // The same id and the same greeting.
     assert_eq!(bench.found(), "I2");
     bench.tamper(|actions| actions.retain(|action| !is_initialized(action)));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     class::Class,
-    event::Route,
+    event::{Program, Route},
     handshake::Handshake,
     record::{class_of, from_hex, to_hex},
     timers::Timers,
@@ -170,10 +170,13 @@ pub(crate) mod finding {
 
 /// What was found of the era of a server.
 pub(crate) mod verdict {
+    use alloc::sync::Arc;
+
     use serde::Deserialize;
 
     use crate::{
         era::Era,
+        event::Program,
         moment::Moment,
         verdict::{Proof, Verdict},
     };
@@ -186,6 +189,10 @@ pub(crate) mod verdict {
             refused: Option<Era>,
             until: Moment,
             proof: Proof,
+            #[serde(default)]
+            program: Option<Program>,
+            #[serde(default)]
+            words: Option<Arc<str>>,
         },
         /// As it was written at first: nobody knows how old it is, so it is believed only while a process speaks
         /// as it says.
@@ -199,15 +206,21 @@ pub(crate) mod verdict {
                     refused,
                     until,
                     proof,
+                    program,
+                    words,
                 } => Verdict {
                     refused,
                     until,
                     proof,
+                    program,
+                    words,
                 },
                 Form::Undated(refused) => Verdict {
                     refused,
                     until: Moment::default(),
                     proof: Proof::Whole,
+                    program: None,
+                    words: None,
                 },
             }
         }
@@ -227,6 +240,23 @@ impl<'de> Deserialize<'de> for Route {
         let bytes = from_hex(&digits);
         let bytes = bytes.ok_or_else(|| D::Error::custom("it is no route"))?;
         Ok(Route(bytes))
+    }
+}
+
+impl Serialize for Program {
+    /// In hexadecimal digits.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&to_hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Program {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(from)?;
+        let bytes = from_hex(&digits).and_then(|bytes| bytes.as_ref().try_into().ok());
+        bytes
+            .map(Program)
+            .ok_or_else(|| D::Error::custom("it is no program"))
     }
 }
 

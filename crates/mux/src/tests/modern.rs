@@ -280,7 +280,7 @@ fn a_server_of_the_modern_era_that_comes_up_slowly_is_waited_for_the_next_time()
             -> u2: initialize #1
         u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
             -> stop u2
-            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32022,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it did not answer `server/discover` within 10 s; asked otherwise, it answered `initialize` with {\"code\":-32022,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         u2 exits code 0
         1 min pass
         alice: tools/list #2 modern

@@ -4,8 +4,8 @@ use std::{boxed::Box, collections::BTreeSet, format, sync::Arc, time::Duration, 
 
 use super::script::{Words, class};
 use crate::{
-    Asks, CallRules, Device, Era, Finding, Front, IdleTimeout, Joins, KeptWords, Link, Moment,
-    OnRestart, OnceRule, Opening, Refusal, Route, Scope, Start,
+    Asks, CallRules, Device, Era, Event, Finding, Front, IdleTimeout, Joins, KeptWords, Link,
+    Moment, OnRestart, OnceRule, Opening, Program, Refusal, Route, Scope, Start, UpstreamId,
 };
 
 pub(super) fn opening(words: &Words) -> Opening {
@@ -109,6 +109,16 @@ fn found(words: &Words) -> Option<Finding> {
             .get("found-life")
             .map_or(Duration::from_hours(1), seconds),
     })
+}
+
+/// A process has been started, from the program that is named, if one is.
+pub(super) fn started(upstream: UpstreamId, words: &Words) -> Event {
+    let program = words.get("program").map(|name| {
+        let mut program = [0; 32];
+        program[..name.len()].copy_from_slice(name.as_bytes());
+        Program(program)
+    });
+    Event::UpstreamStarted { upstream, program }
 }
 
 fn era(name: &str) -> Era {

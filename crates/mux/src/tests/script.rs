@@ -68,7 +68,10 @@ pub(super) enum Happening {
     },
     /// The announcements for a slow session have left.
     Hears(String),
-    Starts(String),
+    Starts {
+        who: String,
+        words: Words,
+    },
     StartFails {
         who: String,
         why: String,
@@ -237,7 +240,10 @@ impl Happening {
                 listens: no_more.is_empty(),
             },
             [_, "hears"] => Happening::Hears(who),
-            [_, "starts"] => Happening::Starts(who),
+            [_, "starts", ..] => Happening::Starts {
+                who,
+                words: rest(2),
+            },
             [_, "start", "fails", why @ ..] => Happening::StartFails {
                 who,
                 why: why.join(" "),

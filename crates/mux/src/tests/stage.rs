@@ -16,7 +16,7 @@ use wire::{About, Fault, Frame, Named, RequestId};
 use super::{
     facts::{show_fact, time_of},
     invariants,
-    opening::{opening, recalled},
+    opening::{opening, recalled, started},
     render::{self, Detail},
     script::{End, Happening, Saying, Script, Words, class},
 };
@@ -135,7 +135,7 @@ impl Stage {
             }),
             Happening::Listens { who, listens } => self.listen(who, *listens),
             Happening::Hears(who) => self.hear(who),
-            Happening::Starts(who) => self.start(upstream(who)),
+            Happening::Starts { who, words } => self.start(upstream(who), words),
             Happening::StartFails { who, why } => {
                 let upstream = upstream(who);
                 let why = why.clone();
@@ -254,15 +254,15 @@ impl Stage {
             if at == 0 {
                 let session = &self.mux.sessions[&self.session(name)];
                 let upstream = session.upstream().unwrap();
-                self.start(upstream);
+                self.start(upstream, words);
                 self.greet(upstream, words);
             }
         }
         self.shown.clear();
     }
 
-    fn start(&mut self, upstream: UpstreamId) {
-        self.handle(Event::UpstreamStarted { upstream });
+    fn start(&mut self, upstream: UpstreamId, words: &Words) {
+        self.handle(started(upstream, words));
     }
 
     fn exit(&mut self, upstream: UpstreamId, exit: Exit, unwritten: &[u64]) {
@@ -382,7 +382,7 @@ impl Stage {
             seen += 1;
             let words: Vec<&str> = shown.split([' ', ':', '#']).collect();
             match words.as_slice() {
-                ["->", "start", who, ..] => self.start(upstream(who)),
+                ["->", "start", who, ..] => self.start(upstream(who), &Words::default()),
                 ["->", "stop", who] => self.exit(upstream(who), Exit::Code(0), &[]),
                 ["->", who, "", "initialize", "", ..] => {
                     self.greet(upstream(who), &Words::default());

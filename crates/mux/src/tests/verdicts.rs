@@ -324,7 +324,7 @@ fn a_server_that_wants_neither_greeting_does_not_start() {
             -> u2: server/discover #1 modern
         u2: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
             -> stop u2
-            -> alice: raw {"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"`echo` did not start: it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+            -> alice: raw {"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32602,\"message\":\"version\"}; asked otherwise, it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         u2 exits code 0
     "#]]);
 }
@@ -471,5 +471,43 @@ fn what_was_found_before_and_turns_out_wrong_is_found_anew() {
         u2: greets
             -> found of u2: not=legacy
             -> u2: tools/list #2 modern
+    "#]]);
+}
+
+#[test]
+fn what_a_server_did_in_either_era_is_told_until_it_has_answered() {
+    check(expect![[r#"
+        show words
+        alice opens
+        alice: tools/list #1 modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1 exits code 1
+            -> start u2 for alice
+        u2 starts
+            -> u2: initialize #1
+        u2 exits code 2
+            -> alice: error #1 -32603 start-failed "`echo` did not start: it exited with code 1 before it answered `server/discover`; asked otherwise, it exited with code 2 before it answered `initialize`; see `mcpool logs echo`"
+        alice: tools/list #2 modern
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #2 modern
+        u1: greets
+            -> found of u1: nothing
+            -> u1: tools/list #3 modern
+        u1: result #3 {"tools":[]}
+            -> alice: result #2 {"tools":[]}
+        u1 exits code 3
+        alice: tools/list #3 modern
+        1 s pass
+            after 126 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #4 modern
+        u1 exits code 4
+            -> alice: error #3 -32603 start-failed "`echo` did not start: it exited with code 4 before it answered `server/discover`; see `mcpool logs echo`"
     "#]]);
 }

@@ -79,7 +79,7 @@ fn a_server_that_ends_once_for_another_reason_is_not_taken_for_one_of_the_other_
             -> u3: initialize #1
         u3: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}
             -> stop u3
-            -> bob: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+            -> bob: raw {"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"`echo` did not start: it exited with code 1 before it answered `server/discover`; asked otherwise, it answered `initialize` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         u3 exits code 0
         carol opens lazy
         carol: tools/call #1 modern tool=x
@@ -466,7 +466,7 @@ fn who_was_greeted_by_an_earlier_daemon_is_served_in_the_era_that_its_server_spe
             -> u4294967298: server/discover #4294967297 modern
         u4294967298: raw {"jsonrpc":"2.0","id":4294967297,"error":{"code":-32601,"message":"no"}}
             -> stop u4294967298
-            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
+            -> alice: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"`echo` did not start: it answered `initialize` with {\"code\":-32601,\"message\":\"no\"}; asked otherwise, it answered `server/discover` with {\"code\":-32601,\"message\":\"no\"}; see `mcpool logs echo`","data":{"source":"mcpool","reason":"start-failed","retryable":false,"server":"echo"}}}
         u4294967298 exits code 0
         1 s pass
             after 54 ms

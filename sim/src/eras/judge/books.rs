@@ -109,6 +109,8 @@ pub(crate) struct Open {
     pub(crate) writes: u32,
     /// How often its server has answered it with questions to a client of the legacy era.
     pub(crate) rounds: u32,
+    /// How often in a row its client has come back without an answer to each question, if it is of the modern era.
+    pub(crate) unanswered: u32,
     pub(crate) inquiry: Option<Inquiry>,
     /// What has been said in answer to it.
     pub(crate) answer: Option<(usize, Kind)>,
@@ -178,6 +180,8 @@ pub(crate) struct Parked {
     pub(crate) first: Option<Request>,
     /// Names and ids at the server of the questions that the client has.
     pub(crate) asks: BTreeMap<String, String>,
+    /// How often in a row its client has come back without an answer to each of them.
+    pub(crate) unanswered: u32,
     pub(crate) until: Moment,
     /// What has become of it.
     pub(crate) outcome: Outcome,
@@ -244,6 +248,8 @@ pub(crate) struct Ask {
     pub(crate) reply: Option<usize>,
     /// Set if its client said that it does not answer.
     pub(crate) is_refused: bool,
+    /// Set if its client has come back without an answer, and what it was asked for is over, or it did so too often.
+    pub(crate) is_left: bool,
 }
 
 impl Session {
@@ -382,6 +388,7 @@ sights! {
     CameBackToDeath = "came back to a death",
     AskedOnReturn = "asked again on return",
     AskedTheSameAgain = "asked the same again",
+    LeftUnanswered = "left unanswered",
     /// A handle that was not good.
     HandleUsed = "handle used twice",
     HandleOfAnother = "handle of another",

@@ -387,8 +387,7 @@ impl Judge {
             // What is asked before anybody has said what it is has no owner.
             "owner-unclear" => ask.asks.is_for_clients() && !has_stream || is_early,
             "owner-gone" => ask.asks.is_for_clients() && (!waits || ask.put.is_some()),
-            // Its client came back without an answer, and what it was asked for is over.
-            "input-refused" => ask.put.is_some() && !waits,
+            "input-refused" => ask.is_left,
             _never => false,
         };
         ensure!(

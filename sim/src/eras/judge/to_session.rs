@@ -416,8 +416,8 @@ impl Judge {
                 "{id} is asked what another was asked, or what it cannot do: {text}"
             );
             ensure!(
-                ask.reply.is_none(),
-                "{id} is asked again what it has answered: {text}"
+                ask.reply.is_none() && !ask.is_left,
+                "{id} is asked again what it has answered, or has left unanswered too often: {text}"
             );
             is_again |= ask.put.replace(id).is_some();
             asks.insert(question.name.to_string(), named.clone());
@@ -442,6 +442,7 @@ impl Judge {
             request: open.request,
             first: open.first,
             asks,
+            unanswered: open.unanswered,
             until,
             outcome: Outcome::Open,
         };

@@ -62,6 +62,7 @@ impl World {
                 within,
                 reply: None,
                 is_refused: false,
+                is_left: false,
             };
             server.asks.insert(named.clone(), ask);
         }

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use mux::{Capability, Listing, Page, Route};
 
 use super::*;
-use crate::{kept_words::Life, launch::LaunchSpec};
+use crate::{
+    kept_words::{Life, program},
+    launch::LaunchSpec,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -77,8 +80,18 @@ impl Scene {
             .keep(subject, (words.class, words.era), Some(words), started);
     }
 
+    /// What is found of what was kept, without what it was found to be of.
     fn recall(&self, subject: &Subject) -> Vec<KeptWords> {
-        self.folder().recall(subject, SystemTime::now())
+        self.recall_at(subject, SystemTime::now())
+    }
+
+    fn recall_at(&self, subject: &Subject, now: SystemTime) -> Vec<KeptWords> {
+        let mut found = self.folder().recall(subject, now);
+        for words in &mut found {
+            assert_eq!(words.program, program(&subject.spec));
+            words.program = None;
+        }
+        found
     }
 }
 
@@ -91,6 +104,7 @@ fn words(class: Class, tools: &str) -> KeptWords {
     KeptWords {
         refused: None,
         era: Era::Legacy,
+        program: None,
         class,
         handshake: Bytes::from_static(br#"{"protocolVersion":"2025-11-25"}"#),
         lists: BTreeMap::from([(Listing::Tools, vec![page])]),
@@ -176,7 +190,7 @@ fn what_was_said_in_either_era_is_kept_beside_the_other_and_for_as_long_as_it_ho
     assert_eq!(scene.recall(&scene.subject("b")), []);
     let now = SystemTime::now();
     let recall = |at| {
-        let found = scene.folder().recall(&subject, at);
+        let found = scene.recall_at(&subject, at);
         let [legacy, modern] = found.try_into().unwrap();
         assert_eq!(legacy, plain("{}"));
         modern
@@ -217,12 +231,15 @@ fn another_program_or_file_argument_has_said_nothing_yet() {
     for file in ["program", "script"] {
         scene.keep(&subject, &plain("{}"));
         assert_eq!(scene.recall(&subject).len(), 1);
+        let before = program(&subject.spec);
         // As an upgrade does: another file in the place of the old one, of the same size.
         fs::write(scene.path("new"), "*".repeat(file.len())).unwrap();
         fs::rename(scene.path("new"), scene.path(file)).unwrap();
         assert_eq!(scene.recall(&subject), [], "{file}");
+        assert_ne!(program(&subject.spec), before, "{file}");
     }
     fs::remove_file(scene.path("program")).unwrap();
+    assert_eq!(program(&subject.spec), None);
     assert_eq!(scene.recall(&subject), []);
 }
 

@@ -19,9 +19,10 @@ fn a_second_process_for_one_share_key_is_found() {
     });
     bench.call(ALICE, "1", "ping", "x");
     assert_eq!(bench.found(), "I6");
-    bench
-        .audit
-        .event(&Event::UpstreamStarted { upstream: second });
+    bench.audit.event(&Event::UpstreamStarted {
+        upstream: second,
+        program: None,
+    });
     let greeting = String::from(
         r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}"#,
     );
