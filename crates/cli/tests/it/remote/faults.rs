@@ -87,6 +87,8 @@ fn a_session_that_the_server_has_forgotten_is_begun_anew() {
         let home = home_for(&remote);
         let mut client = home.configured("there");
         client.text("echo", json!({"text": "1"}));
+        // Who comes to listen only now would hear that the session is unknown before the call does.
+        remote.is_listened_to_by(1);
         remote.forget();
         // It was told so before anything was done.
         assert_eq!(client.text("echo", json!({"text": "2"})), "2");
@@ -265,6 +267,7 @@ fn calls_that_hear_together_that_the_session_is_unknown_all_go_again() {
     let home = home_for(&remote);
     let mut client = home.configured("there");
     client.text("echo", json!({"text": "before"}));
+    remote.is_listened_to_by(1);
     remote.forget();
     let calls: Vec<(u64, String)> = (0..8)
         .map(|number| {

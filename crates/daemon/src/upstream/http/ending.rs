@@ -13,8 +13,9 @@ use wire::Frame;
 use super::{Conversation, News, exchange::Came, talk::Talk};
 use crate::upstream::{End, Wanted};
 
-/// How long it is waited for what else is open when the server is lost, or has forgotten the session.
-const GATHERING: Duration = Duration::from_millis(300);
+/// How long it is waited for what else is open when the server is lost, or has forgotten the session: whatever hears
+/// the same goes to the next, and of the rest nobody knows whether it was carried out.
+const GATHERING: Duration = Duration::from_secs(1);
 
 /// How long the end may take for what is still to be said, and for the goodbye.
 const LAST_WORDS: Duration = Duration::from_secs(1);
