@@ -82,6 +82,7 @@ fn a_session_that_the_server_has_forgotten_is_begun_anew() {
     for says_400 in [false, true] {
         let remote = Remote::start(Manners {
             says_400,
+            speaks_up: true,
             ..Manners::default()
         });
         let home = home_for(&remote);
@@ -263,7 +264,10 @@ fn a_web_socket_that_breaks_is_opened_anew_and_what_was_open_is_answered() {
 
 #[test]
 fn calls_that_hear_together_that_the_session_is_unknown_all_go_again() {
-    let remote = Remote::start(Manners::default());
+    let remote = Remote::start(Manners {
+        speaks_up: true,
+        ..Manners::default()
+    });
     let home = home_for(&remote);
     let mut client = home.configured("there");
     client.text("echo", json!({"text": "before"}));
