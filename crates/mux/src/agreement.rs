@@ -25,7 +25,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     session::{Session, Whereabouts},
-    subscribe::Forward,
+    subscribe::{Forward, Subscriptions},
     terms::Lack,
     timers::Timer,
     upstream::State as UpstreamState,
@@ -227,10 +227,14 @@ impl Mux {
                 self.settle_agreement(upstream_id, &only, Word::Refused(Some(answer)), out);
             }
         }
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        if upstream.heard.is_none() {
+            upstream.subscriptions.doubt(uris);
+        }
         // It would refuse the same again.
-        if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
-            && upstream.subscriptions.uris_to_ask_for() != uris
-        {
+        if upstream.subscriptions.uris_to_ask_for() != uris {
             self.listen_to(upstream_id, out);
         }
     }
@@ -385,14 +389,21 @@ impl Mux {
         uris: impl IntoIterator<Item = Box<str>>,
         out: &mut Outbox,
     ) {
-        let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
+        let session = self.sessions.get(&session_id);
+        let Some((upstream_id, era)) = session.and_then(|it| Some((it.upstream()?, it.era))) else {
             return;
         };
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
         let mut unwanted: Vec<Box<str>> = uris.into_iter().collect();
-        unwanted.retain(|uri| upstream.subscriptions.unsubscribe(uri, session_id) == Forward::Yes);
+        // A legacy client has been told of each by itself, and takes that back by itself.
+        let over = match era {
+            Era::Legacy => Subscriptions::withdraw,
+            Era::Modern => Subscriptions::unsubscribe,
+        };
+        let subscriptions = &mut upstream.subscriptions;
+        unwanted.retain(|uri| over(subscriptions, uri, session_id) == Forward::Yes);
         // A server of the modern era hears what is wanted as a whole, and hears it once.
         let is_modern = upstream.key.era == Era::Modern;
         let times = if is_modern { 1 } else { unwanted.len() };

@@ -128,7 +128,7 @@ impl Mux {
             return self.limits.greeting_timeout;
         };
         let is_trial = upstream.key.era == Era::Modern
-            && (upstream.handshake.is_none() || upstream.has_changed())
+            && upstream.handshake.is_none()
             && !upstream.has_fixed_era(&self.sessions)
             && self.refused_era_for(&upstream.asked()).is_none();
         // Where it cannot be asked in another way, there is nothing to be won by asking in vain for less long.

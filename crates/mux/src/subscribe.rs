@@ -130,7 +130,7 @@ impl Subscriptions {
     /// Whether the upstream has yet to be asked for what sessions wait for.
     pub(crate) fn is_unasked(&self, uri: &str) -> bool {
         let known = self.by_uri.get(uri);
-        known.is_some_and(|subscription| subscription.errand.is_none())
+        known.is_some_and(|subscription| subscription.errand.is_none() && !subscription.agreed)
     }
 
     /// A request of ours is on its way to the upstream.
@@ -227,6 +227,26 @@ impl Subscriptions {
         }
         self.by_uri.remove(uri);
         Forward::Yes
+    }
+
+    /// A session does not wait for word any longer; what it has been promised before stays.
+    pub(crate) fn withdraw(&mut self, uri: &str, session: SessionId) -> Forward {
+        match self.by_uri.get_mut(uri) {
+            Some(subscription) if subscription.sessions.contains(&session) => {
+                subscription.awaiting.remove(&session);
+                Forward::No
+            }
+            Some(_) | None => self.unsubscribe(uri, session),
+        }
+    }
+
+    /// Nobody knows any longer whether the upstream tells of these.
+    pub(crate) fn doubt(&mut self, uris: &[Box<str>]) {
+        for uri in uris {
+            if let Some(subscription) = self.by_uri.get_mut(uri) {
+                subscription.agreed = false;
+            }
+        }
     }
 
     /// Releases all that a session held or asked for, and names what nobody wants any longer.

@@ -266,7 +266,10 @@ impl Mux {
         let may_turn = !upstream.has_fixed_era(&self.sessions);
         let known = upstream.known.as_ref();
         let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
-        let has_spoken = upstream.is_greeted() && !is_of_earlier_start && !asked.has_changed;
+        // Another program than the one that has spoken so has to say that it does not: one that ends or is silent may
+        // be there in part only, and comes back as it was.
+        let is_another = asked.has_changed && evidence.is_said();
+        let has_spoken = upstream.is_greeted() && !is_of_earlier_start && !is_another;
         // Whoever is here without having heard of it has come from elsewhere, and is not sent to and fro.
         let is_refuge = !upstream.is_greeted() && !upstream.attached.is_empty();
         let verdict = self.verdicts.get(&asked.route);

@@ -15,8 +15,8 @@ const LINE_CHARS_MAX: usize = 200;
 /// How much of a reason is shown, which may quote a server twice.
 const REASON_CHARS_MAX: usize = 800;
 
-/// How a log begins of each process.
-const STARTED: &str = "-- started, process ";
+/// How a log begins of each process, and of each conversation with a server by URL.
+const BEGINNINGS: [&str; 2] = ["-- started, process ", "-- reached at "];
 
 pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let upstreams = patient.status.iter().flat_map(|status| &status.upstreams);
@@ -112,7 +112,7 @@ fn told(text: &str, upstream: &str) -> Option<Told> {
     }
     let mut of_last = lines
         .clone()
-        .take_while(|words| !words.starts_with(STARTED));
+        .take_while(|words| !BEGINNINGS.iter().any(|it| words.starts_with(it)));
     let ungreeted = of_last.find_map(|words| words.strip_prefix("-- not greeted: "));
     if let Some(why) = ungreeted {
         return Some(Told::Ungreeted(shown(why, REASON_CHARS_MAX)));
@@ -165,6 +165,11 @@ mod tests {
         let again = ["u1 -- started, process 8", "u1 no licence"];
         assert_eq!(
             told(&[&ran[..], &ended, &again].concat()),
+            words("no licence")
+        );
+        let reached = ["u1 -- reached at http://there/mcp", "u1 no licence"];
+        assert_eq!(
+            told(&[&ran[..], &ended, &reached].concat()),
             words("no licence")
         );
     }

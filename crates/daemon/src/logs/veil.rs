@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use sys::process_table::Identity;
 
 use super::clean::{Cleaned, Extent, cleaned};
+
+/// Where words were cut short.
+const CUT: char = '…';
 use crate::launch::{LaunchSpec, RemoteSpec};
 
 /// What stands in the place of a secret.
@@ -151,9 +154,22 @@ impl Veil {
         secrets.into_inner().into()
     }
 
-    /// Words of ours that may quote the server.
+    /// Words of ours that may quote the server. What they quote may be cut short, which an ellipsis shows: a secret
+    /// may have been torn there.
     pub(crate) fn over_words(&self, words: &str) -> String {
-        self.over(cleaned(words.as_bytes(), Extent::Whole))
+        let parts = words.split_inclusive(CUT);
+        let veiled = parts.map(|part| match part.strip_suffix(CUT) {
+            Some(torn) => {
+                let mut veiled = self.over(Cleaned {
+                    extent: Extent::Beginning,
+                    ..cleaned(torn.as_bytes(), Extent::Beginning)
+                });
+                veiled.push(CUT);
+                veiled
+            }
+            None => self.over(cleaned(part.as_bytes(), Extent::Whole)),
+        });
+        veiled.collect()
     }
 
     /// A line without secrets; of one that was cut, also without the beginning of one at its end.

@@ -405,3 +405,59 @@ fn who_waits_for_word_when_the_server_is_given_up_hears_why() {
             -> stop u1
     "#]]);
 }
+
+#[test]
+fn what_was_promised_stays_though_it_is_asked_for_again_in_vain() {
+    check(expect![[r#"
+        alice comes era=modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets speaks=2026-07-28 declares=resources.subscribe
+            -> alice: result #0 version=2025-11-25
+        alice: resources/subscribe #1 uri=a:1
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: result #1
+        u1 exits code 1
+        1 s pass
+            after 77 ms
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #3 modern
+        u1: greets speaks=2026-07-28 declares=resources.subscribe
+            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:1"]}
+        alice: resources/subscribe #2 uri=a:1
+        alice: cancelled #2
+        u1: subscriptions/acknowledged #4 watches=a:1
+        u1: resources/updated uri=a:1
+            -> alice: resources/updated uri=a:1
+    "#]]);
+}
+
+#[test]
+fn nobody_is_promised_anything_while_the_server_is_not_listened_to() {
+    check(expect![[r#"
+        alice comes era=modern
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets speaks=2026-07-28 declares=resources.subscribe
+            -> alice: result #0 version=2025-11-25
+        alice: resources/subscribe #1 uri=a:1
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: result #1
+        u1: cancelled #2
+        1 s pass
+            after 73 ms
+            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1"]}
+        u1: error #3
+        bob comes era=modern
+            -> bob: result #0 version=2025-11-25
+        bob: resources/subscribe #1 uri=a:1
+            -> u1: subscriptions/listen #4 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #4 watches=a:1
+            -> bob: result #1
+    "#]]);
+}

@@ -189,3 +189,13 @@ fn what_came_out_of_a_file_counts_whatever_it_is_called_and_wherever_it_stands()
         "said `***`, or ***"
     );
 }
+
+#[test]
+fn a_secret_that_is_torn_where_words_were_cut_short_is_hidden_wherever_that_is() {
+    let veil = veil(&[("API_KEY", SECRET)]);
+    let (torn, rest) = SECRET.split_at(SECRET.len() - 2);
+    let said = format!("it said {torn}…; asked otherwise, it said {SECRET} and {torn}…");
+    let shown = "it said ***…; asked otherwise, it said *** and ***…";
+    assert_eq!(veil.over_words(&said), shown);
+    assert_eq!(veil.over_words(rest), rest);
+}
