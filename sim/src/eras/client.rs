@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{payload::Owner, world::Held};
 
+/// How often in a row a client comes back without an answer that dallies: more often than it is asked again.
+const DALLIES: usize = 10;
+
 /// How a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -301,14 +304,40 @@ impl World {
             };
             return self.ask(at, other, Some(back), what);
         }
-        self.come_back_well(at, which, how == 5, what)
+        self.come_back_well(at, which, usize::from(how == 5), what)
+    }
+
+    /// A client comes back for the same again and again, and each time without an answer.
+    pub(super) fn dally(&mut self, who: u8, what: u8) -> Held {
+        let Some(at) = self.client(who, Client::can_come_back) else {
+            return Ok(());
+        };
+        for _ in 0..DALLIES {
+            let client = &mut self.clients[at];
+            while !client.is_stalled
+                && let Some(bytes) = client.down.pop_front()
+            {
+                self.reads += 1;
+                client.read(bytes);
+            }
+            let is_ours = |back: &Return| {
+                let state = back.state.as_ref();
+                state.is_some_and(|state| state.starts_with("\"mcpool."))
+            };
+            let which = client.returns.iter().rposition(is_ours);
+            let Some(which) = which.filter(|_| client.can_come_back()) else {
+                return Ok(());
+            };
+            self.come_back_well(at, which, usize::MAX, what)?;
+        }
+        Ok(())
     }
 
     pub(super) fn come_back_well(
         &mut self,
         at: usize,
         which: usize,
-        in_part: bool,
+        left_out: usize,
         what: u8,
     ) -> Held {
         let client = &mut self.clients[at];
@@ -325,7 +354,7 @@ impl World {
         if !is_good {
             self.judge.saw(super::judge::Seen::HandleTooLate);
         }
-        let most = back.names.len() - usize::from(in_part && !back.names.is_empty());
+        let most = back.names.len().saturating_sub(left_out);
         let mut answers = Vec::new();
         for name in back.names.into_iter().take(most) {
             let mark = self.judge.name(owner, None);

@@ -7,12 +7,13 @@ use super::{
 use crate::seed::{Chance, Seed};
 
 /// Each act and how often it comes, before the seed has its say.
-const WEIGHTS: [(Act, u32); 28] = [
+const WEIGHTS: [(Act, u32); 29] = [
     (Act::Open, 8),
     (Act::Hello, 14),
     (Act::Ask, 40),
     (Act::Listen, 6),
     (Act::Return, 16),
+    (Act::Dally, 2),
     (Act::Reply, 16),
     (Act::Cancel, 6),
     (Act::End, 1),

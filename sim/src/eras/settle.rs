@@ -104,7 +104,7 @@ impl World {
                 return Ok(true);
             }
             if client.can_come_back() {
-                self.come_back_well(at, 0, false, 1)?;
+                self.come_back_well(at, 0, 0, 1)?;
                 return Ok(true);
             }
         }

@@ -32,6 +32,8 @@ pub enum Act {
     /// A client of the modern era comes back with an answer to what it was asked, or with a handle that is not
     /// good.
     Return,
+    /// A client of the modern era comes back again and again without an answer to what it was asked.
+    Dally,
     /// A client of the legacy era answers what it was asked.
     Reply,
     /// A client no longer wants an answer.

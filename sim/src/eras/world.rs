@@ -138,6 +138,7 @@ impl World {
             Act::Ask => self.ask_any(who, what),
             Act::Listen => self.listen(who, what),
             Act::Return => self.come_back(who, what),
+            Act::Dally => self.dally(who, what),
             Act::Reply => self.reply(who, what),
             Act::Cancel => self.cancel(who, what),
             Act::End => self.end(who),
