@@ -90,7 +90,8 @@ pub enum Refusal {
         /// Which server.
         server: Arc<str>,
     },
-    /// The server did not answer within the longest life of a request, or told of no progress for too long.
+    /// The server did not answer within the longest life of a request, told of no progress for too long, or did not
+    /// say within half a minute whether it tells of a resource.
     TookTooLong {
         /// How long that was.
         after: Duration,
