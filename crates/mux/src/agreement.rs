@@ -64,8 +64,8 @@ impl Mux {
             return;
         };
         if upstream.subscriptions.want(&uri, session_id) {
-            let keepsake = Keepsake::Subscription(uri);
-            self.answer_and_keep(session_id, (id, line), empty_result(id), keepsake, out);
+            let place = (session_id, upstream_id);
+            self.answer_subscribing(place, (id, line), &uri, Word::Agreed, out);
             return;
         }
         if let Some(session) = self.sessions.get_mut(&session_id) {
@@ -378,7 +378,7 @@ impl Mux {
             self.refuse(session_id, &id, it.line, refusal.clone(), out);
         }
         for (id, it) in listening {
-            self.refuse(session_id, &id, it.line(), refusal.clone(), out);
+            self.refuse(session_id, &id, it.line, refusal.clone(), out);
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
 /// What one request wants to be told of, as far as its server tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listening {
-    line: LineNumber,
+    pub(crate) line: LineNumber,
     lists: BTreeSet<List>,
     pub(crate) uris: BTreeSet<Box<str>>,
     /// Those of which its server has not said whether it tells of them. It is acknowledged when there are none.
@@ -142,10 +142,6 @@ impl Listening {
         Outgoing::from(format!(
             r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{meta},"notifications":{filter}}}}}"#
         ))
-    }
-
-    pub(crate) fn line(&self) -> LineNumber {
-        self.line
     }
 
     /// Whether it has been acknowledged: nothing is told before that.

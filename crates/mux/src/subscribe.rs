@@ -68,9 +68,7 @@ impl Subscriptions {
     pub(crate) fn subscribe(&mut self, uri: &str, session: SessionId) -> Forward {
         match self.by_uri.get_mut(uri) {
             Some(subscription) if subscription.agreed => {
-                if subscription.sessions.insert(session) {
-                    *self.held.entry(session).or_default() += 1;
-                }
+                subscription.take_in(session, &mut self.held);
                 Forward::No
             }
             Some(_) | None => Forward::Yes,
@@ -90,9 +88,7 @@ impl Subscriptions {
         {
             subscription.agreed = true;
             subscription.refused = false;
-            if subscription.sessions.insert(session) {
-                *self.held.entry(session).or_default() += 1;
-            }
+            subscription.take_in(session, &mut self.held);
         }
     }
 
@@ -121,9 +117,7 @@ impl Subscriptions {
             subscription.awaiting.insert(session);
             return false;
         }
-        if subscription.sessions.insert(session) {
-            *self.held.entry(session).or_default() += 1;
-        }
+        subscription.take_in(session, &mut self.held);
         true
     }
 
@@ -162,9 +156,7 @@ impl Subscriptions {
         (subscription.agreed, subscription.refused) = (agrees, !agrees);
         if agrees {
             for session in &waited {
-                if subscription.sessions.insert(*session) {
-                    *self.held.entry(*session).or_default() += 1;
-                }
+                subscription.take_in(*session, &mut self.held);
             }
         }
         let is_wanted = subscription.is_wanted();
@@ -302,9 +294,7 @@ impl Subscriptions {
     /// A session has been told that it is subscribed, by another process or by another daemon.
     pub(crate) fn reinstate(&mut self, uri: &str, session: SessionId) {
         let subscription = self.by_uri.entry(uri.into()).or_default();
-        if subscription.sessions.insert(session) {
-            *self.held.entry(session).or_default() += 1;
-        }
+        subscription.take_in(session, &mut self.held);
     }
 
     pub(crate) fn has(&self, uri: &str, session: SessionId) -> bool {
@@ -369,6 +359,13 @@ impl Subscription {
 
     fn is_asked_for(&self) -> bool {
         !self.awaiting.is_empty() || !self.sessions.is_empty() && !self.refused
+    }
+
+    /// The session holds it from now on, which counts once.
+    fn take_in(&mut self, session: SessionId, held: &mut BTreeMap<SessionId, usize>) {
+        if self.sessions.insert(session) {
+            *held.entry(session).or_default() += 1;
+        }
     }
 
     /// Says whether the session held it.

@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use mux::{Event, SessionId, UpstreamId};
+use mux::{SessionId, UpstreamId};
 use shim::direct::{self, Direct};
 use tokio::time;
 
@@ -70,8 +70,7 @@ impl World {
              for others when that session has ended",
             holder.pid, holder.cause
         );
-        self.echoes
-            .push(Event::UpstreamStartFailed { upstream, why });
+        self.fail_start(upstream, why);
     }
 
     /// What waits to be started is not wanted any more.
@@ -82,8 +81,7 @@ impl World {
         let was_looked_at = self.starts.remove(&upstream).is_some();
         if self.behind_direct.remove(&upstream).is_some() || was_postponed || was_looked_at {
             let why = "it was stopped before it was started".to_owned();
-            self.echoes
-                .push(Event::UpstreamStartFailed { upstream, why });
+            self.fail_start(upstream, why);
         }
     }
 }

@@ -107,7 +107,8 @@ impl World {
         })
     }
 
-    fn fail_start(&mut self, upstream: UpstreamId, why: String) {
+    /// Nothing comes of a start.
+    pub(super) fn fail_start(&mut self, upstream: UpstreamId, why: String) {
         self.echoes
             .push(Event::UpstreamStartFailed { upstream, why });
     }

@@ -25,10 +25,10 @@ use serde::{Deserialize, Serialize};
 use sys::process_table::Identity;
 
 use super::clean::{Cleaned, Extent, cleaned};
+use crate::launch::{LaunchSpec, RemoteSpec};
 
 /// Where words were cut short.
 const CUT: char = '…';
-use crate::launch::{LaunchSpec, RemoteSpec};
 
 /// What stands in the place of a secret.
 const VEIL: &str = "***";
@@ -160,10 +160,7 @@ impl Veil {
         let parts = words.split_inclusive(CUT);
         let veiled = parts.map(|part| match part.strip_suffix(CUT) {
             Some(torn) => {
-                let mut veiled = self.over(Cleaned {
-                    extent: Extent::Beginning,
-                    ..cleaned(torn.as_bytes(), Extent::Beginning)
-                });
+                let mut veiled = self.over(cleaned(torn.as_bytes(), Extent::Beginning));
                 veiled.push(CUT);
                 veiled
             }
