@@ -278,15 +278,11 @@ impl Subscriptions {
         });
     }
 
-    /// Who hears that a resource changed. A server may name a part of what was subscribed to.
+    /// Who hears that a resource changed: each once, whether it has subscribed to it, to what it is a part of, or to
+    /// both. A server may name a part of what was subscribed to.
     pub(crate) fn subscribers(&self, uri: &str) -> BTreeSet<SessionId> {
-        if let Some(subscription) = self.by_uri.get(uri)
-            && !subscription.sessions.is_empty()
-        {
-            return subscription.sessions.clone();
-        }
-        let parts = self.by_uri.iter().filter(|(whole, _)| covers(whole, uri));
-        parts
+        let wholes = self.by_uri.iter().filter(|(whole, _)| covers(whole, uri));
+        wholes
             .flat_map(|(_, subscription)| subscription.sessions.iter().copied())
             .collect()
     }
@@ -461,5 +457,20 @@ mod tests {
             BTreeSet::from([ALICE])
         );
         assert_eq!(subscriptions.subscribers("file:///abc"), BTreeSet::new());
+    }
+
+    #[test]
+    fn who_watches_a_part_takes_nothing_from_who_watches_the_whole() {
+        let subscriptions = subscribed(&[
+            ("file:///a", ALICE),
+            ("file:///a/x", BOB),
+            ("file:///a/x", ALICE),
+        ]);
+        let both = BTreeSet::from([ALICE, BOB]);
+        assert_eq!(subscriptions.subscribers("file:///a/x"), both);
+        assert_eq!(
+            subscriptions.subscribers("file:///a"),
+            BTreeSet::from([ALICE])
+        );
     }
 }

@@ -238,8 +238,8 @@ impl World {
             (Era::Modern, _) | (_, 12) => Shape::List(n),
             (Era::Legacy, 13) => Shape::Ping,
             (Era::Legacy, 14 | 15) => Shape::SetLevel(n),
-            (Era::Legacy, 0) => Shape::Unsubscribe(n % 2),
-            (Era::Legacy, _) => Shape::Subscribe(n % 2),
+            (Era::Legacy, 0) => Shape::Unsubscribe(n),
+            (Era::Legacy, _) => Shape::Subscribe(n),
         };
         if self.is_asked_plainly(at, shape) {
             // Nobody could tell the one from the other.
@@ -269,7 +269,7 @@ impl World {
             client.can_ask() && client.era() == Era::Modern && client.nature != Nature::Probe
         });
         let Some(at) = at else { return Ok(()) };
-        self.ask(at, Shape::Listen(what % 32), None, 1)
+        self.ask(at, Shape::Listen(what % 64), None, 1)
     }
 
     /// A client comes back for what it was answered with questions: as it should, with a part of the answers, for

@@ -144,7 +144,7 @@ pub(super) const SPECS: [Spec; 18] = [
         ..spec("modern once", Speaks::Modern)
     },
     Spec {
-        keeps_to_itself: Some(1),
+        keeps_to_itself: Some(2),
         ..spec("silent", Speaks::Legacy(Discovery::Refuses))
     },
     Spec {
@@ -152,7 +152,7 @@ pub(super) const SPECS: [Spec; 18] = [
         ..spec("modern silent", Speaks::Modern)
     },
     Spec {
-        keeps_to_itself: Some(1),
+        keeps_to_itself: Some(2),
         is_strict: true,
         ..spec("strict", Speaks::Modern)
     },

@@ -60,7 +60,7 @@ impl World {
 
     /// The wish under which a server of the modern era says something; nothing for one of the legacy era. `None` if
     /// nobody wants to know.
-    fn wish_for(&self, id: UpstreamId, word: &str) -> Option<String> {
+    fn wish_for(&self, id: UpstreamId, words: &[String]) -> Option<String> {
         let peer = &self.servers[&id];
         if peer.era == Some(Era::Legacy) {
             return Some(String::new());
@@ -68,7 +68,7 @@ impl World {
         let mut wishes = peer
             .listens
             .iter()
-            .filter(|(_, filter)| filter.contains(word));
+            .filter(|(_, filter)| words.iter().any(|word| filter.contains(word)));
         let (minted, _) = wishes.next()?;
         Some(format!(r#""_meta":{{"{SUBSCRIPTION}":{minted}}}"#))
     }
@@ -82,7 +82,7 @@ impl World {
             return Ok(());
         };
         let (name, filter) = LISTS[list];
-        let Some(wish) = self.wish_for(id, filter) else {
+        let Some(wish) = self.wish_for(id, &[filter.to_owned()]) else {
             return Ok(());
         };
         self.pages_change(id, list);
@@ -100,7 +100,10 @@ impl World {
             return Ok(());
         };
         let uri = URIS[at];
-        let Some(wish) = self.wish_for(id, &format!(r#""{uri}""#)) else {
+        let wholes: Vec<String> = words::wholes_of(at)
+            .map(|at| format!(r#""{}""#, URIS[at]))
+            .collect();
+        let Some(wish) = self.wish_for(id, &wholes) else {
             return Ok(());
         };
         let mark = self.judge.name(Owner::Server(id), None);

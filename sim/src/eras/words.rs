@@ -31,7 +31,13 @@ pub(crate) const LEVELS: [&str; 3] = ["debug", "warning", "emergency"];
 
 /// Tools and resources.
 pub(crate) const TOOLS: [&str; 3] = ["a", "b", "c"];
-pub(crate) const URIS: [&str; 2] = ["a:1", "a:2"];
+pub(crate) const URIS: [&str; 3] = ["a:1", "a:1/part", "a:2"];
+
+/// The places of the resources that this one is a part of, and its own.
+pub(crate) fn wholes_of(uri: usize) -> impl Iterator<Item = usize> {
+    let is_its = move |whole: &usize| *whole == uri || (*whole, uri) == (0, 1);
+    (0..URIS.len()).filter(is_its)
+}
 
 /// Lists that change, and what they are called in the filter of a wish.
 pub(crate) const LISTS: [(&str, &str); 3] = [

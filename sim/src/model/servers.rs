@@ -162,11 +162,9 @@ impl Model {
             let is_part = uri.starts_with(&format!("{topic}/"));
             *wanted != Some(false) && (*topic == uri || is_part)
         });
-        let is_exact = topics.iter().any(|(_, topic, _)| *topic == uri);
-        for (session, topic, wanted) in &topics {
+        for (session, _, wanted) in &topics {
             let hear = Due::Hear(*session, message.mark.number);
-            let is_meant = *wanted == Some(true) && (*topic == uri || !is_exact);
-            if is_meant && !self.due.contains(&hear) {
+            if *wanted == Some(true) && !self.due.contains(&hear) {
                 self.due.push(hear);
             }
         }

@@ -363,7 +363,7 @@ fn what_a_server_may_have_agreed_to_unheard_is_taken_back() {
 }
 
 #[test]
-fn a_part_that_is_waited_for_hides_no_whole() {
+fn a_part_hides_no_whole_whether_it_is_waited_for_or_agreed_to() {
     check(expect![[r#"
         alice opens era=legacy
         alice: subscriptions/listen #1 modern watches=a:1/
@@ -383,7 +383,40 @@ fn a_part_that_is_waited_for_hides_no_whole() {
         u1: result #3
             -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/x"]}
         u1: resources/updated uri=a:1/x
+            -> alice: resources/updated of #1 uri=a:1/x
             -> bob: resources/updated of #1 uri=a:1/x
+        u1: resources/updated uri=a:1/
+            -> alice: resources/updated of #1 uri=a:1/
+    "#]]);
+}
+
+#[test]
+fn who_watches_the_whole_and_a_part_hears_of_each_change_once_for_each_wish() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> alice: result #0 version=2025-11-25
+        alice: resources/subscribe #1 uri=a:1/
+            -> u1: resources/subscribe #2 uri=a:1/
+        u1: result #2
+            -> alice: result #1
+        alice: resources/subscribe #2 uri=a:1/x
+            -> u1: resources/subscribe #3 uri=a:1/x
+        u1: result #3
+            -> alice: result #2
+        bob opens era=legacy
+        bob: subscriptions/listen #1 modern watches=a:1/+a:1/x
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/","a:1/x"]}
+        bob: subscriptions/listen #2 modern watches=a:1/
+            -> bob: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1/"]}
+        u1: resources/updated uri=a:1/x
+            -> alice: resources/updated uri=a:1/x
+            -> bob: resources/updated of #1 uri=a:1/x
+            -> bob: resources/updated of #2 uri=a:1/x
     "#]]);
 }
 

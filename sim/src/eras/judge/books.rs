@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mux::{Era, Moment, SessionId, UpstreamId};
 
 use crate::{
-    eras::words::{Asks, Request, Shape, URIS},
+    eras::words::{Asks, LISTS, Request, Shape, URIS, wholes_of},
     payload::Mark,
 };
 
@@ -312,6 +312,13 @@ impl Session {
             self.topics.insert(URIS[usize::from(at)], None);
         }
         self.is_level_unsure |= matches!(shape, Shape::SetLevel(_));
+    }
+}
+
+impl Wish {
+    /// Whether it is told of a resource: for itself, or for what it is a part of.
+    pub(crate) fn wants(&self, uri: usize) -> bool {
+        wholes_of(uri).any(|at| self.bits >> (LISTS.len() + at) & 1 == 1)
     }
 }
 

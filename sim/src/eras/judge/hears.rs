@@ -4,7 +4,7 @@ use mux::{Era, SessionId, UpstreamId};
 
 use super::{Due, Inquiry, Judge, Kind, Open, Outcome, Process, Question, Seen, Told, Wish};
 use crate::{
-    eras::words::{Asks, Hints, Request, Shape},
+    eras::words::{self, Asks, Hints, Request, Shape},
     payload::Mark,
 };
 
@@ -414,11 +414,10 @@ impl Judge {
         {
             return;
         }
-        let bit = crate::eras::words::LISTS.len() + uri;
         for session in self.sessions.values().filter(|it| it.upstream == Some(id)) {
-            let topic = crate::eras::words::URIS[uri];
-            let is_subscribed =
-                session.is_greeted && session.topics.get(topic) == Some(&Some(true));
+            let is_subscribed = session.is_greeted
+                && words::wholes_of(uri)
+                    .any(|at| session.topics.get(words::URIS[at]) == Some(&Some(true)));
             // One that is being changed may be either.
             let is_changing = session.open.values().any(Open::changes_topics);
             if is_subscribed && !is_changing {
@@ -427,7 +426,7 @@ impl Judge {
             }
             for (named, open) in &session.open {
                 let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
-                if wish.is_some_and(|wish| wish.bits >> bit & 1 == 1) {
+                if wish.is_some_and(|wish| wish.wants(uri)) {
                     self.due
                         .push(Due::Hears(session.id, mark.number, named.clone()));
                 }

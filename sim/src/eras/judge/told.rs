@@ -194,12 +194,12 @@ impl Judge {
         let uri = uri.unwrap_or_default();
         let is_wanted = match &wish {
             Some(wish) => session.open.get(wish).is_some_and(|open| {
-                let bit = LISTS.len() + uri;
                 let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
-                wish.is_some_and(|wish| wish.bits >> bit & 1 == 1)
+                wish.is_some_and(|wish| wish.wants(uri))
             }),
             None => {
-                session.era == Some(Era::Legacy) && session.topics.contains_key(words::URIS[uri])
+                session.era == Some(Era::Legacy)
+                    && words::wholes_of(uri).any(|at| session.topics.contains_key(words::URIS[at]))
                     || session
                         .open
                         .values()
