@@ -110,6 +110,8 @@ pub struct Count {
 #[derive(Debug, Default)]
 struct Step {
     told: Vec<Told>,
+    /// Wishes that are acknowledged, with what has changed before that is told behind it.
+    missed: BTreeMap<(SessionId, Box<str>), BTreeSet<Box<str>>>,
     /// Answers that clients give.
     ask_answers: Vec<OfAsk>,
     /// What clients tell of how far they are.

@@ -6,7 +6,13 @@
 //!
 //! **Invariant:** a wish lasts until its client cancels it or goes.
 
-use alloc::{boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    vec::Vec,
+};
 
 use serde::{Deserialize, Serialize};
 use wire::{Frame, Message, Outgoing, Params, RequestId, meta_name, quoted};
@@ -42,6 +48,10 @@ pub(crate) struct Listening {
     /// Lists that have changed before it was acknowledged. That is told behind.
     #[serde(default)]
     missed: BTreeSet<List>,
+    /// Of the resources that are agreed to, those that have changed before it was acknowledged, each with the part of
+    /// it that has.
+    #[serde(default)]
+    missed_updates: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// How a server is listened to.
@@ -113,6 +123,7 @@ impl Filter {
             awaited: BTreeSet::new(),
             since: now,
             missed: BTreeSet::new(),
+            missed_updates: BTreeMap::new(),
         }
     }
 }
@@ -152,6 +163,21 @@ impl Listening {
     fn wants(&self, uri: &str) -> bool {
         self.uris.iter().any(|whole| covers(whole, uri))
     }
+
+    /// A resource has changed that may be told when it is acknowledged. Where several parts of one have, that is told
+    /// of the one: it is never more than it names.
+    fn miss(&mut self, uri: &str) {
+        let agreed = self.uris.difference(&self.awaited);
+        let wholes = agreed.filter(|whole| covers(whole, uri));
+        let Some(whole) = wholes.max_by_key(|whole| whole.len()) else {
+            return;
+        };
+        let missed = self.missed_updates.entry(whole.clone());
+        let missed = missed.or_insert_with(|| uri.into());
+        if **missed != *uri {
+            missed.clone_from(whole);
+        }
+    }
 }
 
 /// That a list has changed, for who has wished to be told.
@@ -159,6 +185,14 @@ fn change_for(list: List, id: &RequestId) -> Outgoing {
     let (meta, notification) = (named(id), list.notification());
     Outgoing::from(format!(
         r#"{{"jsonrpc":"2.0","method":"{notification}","params":{{"_meta":{meta}}}}}"#
+    ))
+}
+
+/// The same of a resource.
+fn update_for(uri: &str, id: &RequestId) -> Outgoing {
+    let (meta, uri) = (named(id), quoted(uri));
+    Outgoing::from(format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"_meta":{meta},"uri":{uri}}}}}"#
     ))
 }
 
@@ -232,9 +266,13 @@ impl Mux {
         };
         let (line, words) = (listening.line, listening.acknowledgement(id));
         let missed = core::mem::take(&mut listening.missed);
+        let missed_updates = core::mem::take(&mut listening.missed_updates);
         self.tell_with(session_id, Some(line), words, out);
         for list in missed {
             self.tell_with(session_id, Some(line), change_for(list, id), out);
+        }
+        for uri in missed_updates.values() {
+            self.tell_with(session_id, Some(line), update_for(uri, id), out);
         }
     }
 
@@ -305,20 +343,25 @@ impl Mux {
 
     /// Tells a session that a resource has changed, as often as it asked for that.
     pub(crate) fn tell_updated(
-        &self,
+        &mut self,
         session_id: SessionId,
         uri: &str,
         frame: &Frame,
         out: &mut Outbox,
     ) {
-        let Some(session) = self.sessions.get(&session_id) else {
+        let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
-        for (id, listening) in &session.listening {
-            if listening.is_complete() && listening.wants(uri) {
-                let words = with_meta(frame, Some(&named(id)));
-                self.tell_with(session_id, Some(listening.line), words, out);
+        let mut told = Vec::new();
+        for (id, listening) in &mut session.listening {
+            if !listening.is_complete() {
+                listening.miss(uri);
+            } else if listening.wants(uri) {
+                told.push((listening.line, with_meta(frame, Some(&named(id)))));
             }
+        }
+        for (line, words) in told {
+            self.tell_with(session_id, Some(line), words, out);
         }
     }
 

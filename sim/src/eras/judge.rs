@@ -246,6 +246,7 @@ impl Judge {
                 .is_some_and(|server| server.process == Process::Running),
             Due::Answered(session, _)
             | Due::Hears(session, ..)
+            | Due::HearsBehind(session, ..)
             | Due::Goes(session, _)
             | Due::Withdrawn(session, _) => self.sessions.contains_key(session),
         });

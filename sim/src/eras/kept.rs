@@ -196,8 +196,9 @@ impl World {
         if let Some(at) = work.subscribes
             && refused.is_none()
         {
-            self.judge
-                .server_promises(id, &format!(r#""{}""#, URIS[at]));
+            let told = format!(r#""{}""#, URIS[at]);
+            self.judge.server_promises(id, &told);
+            self.judge.server_agrees(id, minted, &told);
         }
         let outcome = match work.shape {
             _any if refused.is_some() => {

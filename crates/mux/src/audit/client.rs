@@ -83,10 +83,23 @@ pub(super) struct Asking {
     pub(super) token: Option<ProgressToken>,
     pub(super) line: LineNumber,
     pub(super) in_batch: bool,
+    /// Whether it has been acknowledged, if it is such a wish.
+    #[serde(default)]
+    pub(super) is_acknowledged: bool,
+    /// Which of the resources that it names have changed before. Its client may hear of that then.
+    #[serde(default)]
+    pub(super) missed: BTreeSet<Box<str>>,
     /// What it is known again by when its client comes back for it.
     #[serde(default)]
     pub(super) target: Option<Box<str>>,
     pub(super) uri: Option<Box<str>>,
+}
+
+impl Asking {
+    /// What it names, if it is a wish to be told of changes.
+    fn filter(&self) -> Option<Filter> {
+        serde_json::from_str(self.filter.as_deref()?).ok()
+    }
 }
 
 /// What a shim was told of one of its lines.
@@ -129,14 +142,31 @@ impl Client {
     /// Whether it has a wish open under this name that covers such a change.
     pub(super) fn listens(&self, wish: &str, list: Option<&str>, uri: Option<&str>) -> bool {
         let wish = RequestId::from_json(wish).and_then(|id| self.open.get(&id));
-        let filter = wish.and_then(|wish| wish.filter.as_deref());
-        let filter = filter.and_then(|filter| serde_json::from_str::<Filter>(filter).ok());
-        let Some(filter) = filter else {
+        let Some(filter) = wish.and_then(Asking::filter) else {
             return false;
         };
         let wants_list = |list: &str| filter.lists.get(list).is_some_and(|it| *it == true);
         let wants_uri = |uri: &str| filter.uris.iter().any(|whole| covers(whole, uri));
         list.is_none_or(wants_list) && uri.is_none_or(wants_uri)
+    }
+
+    /// A server tells that a resource has changed.
+    pub(super) fn may_miss(&mut self, uri: &str) {
+        let open = self.open.values_mut();
+        for asking in open.filter(|asking| !asking.is_acknowledged) {
+            let uris = asking.filter().map(|filter| filter.uris);
+            let wholes = uris.into_iter().flatten();
+            asking.missed.extend(wholes.filter(|it| covers(it, uri)));
+        }
+    }
+
+    /// A wish under this name is acknowledged: what may be told behind that.
+    pub(super) fn acknowledge(&mut self, wish: &str) -> BTreeSet<Box<str>> {
+        let wish = RequestId::from_json(wish).and_then(|id| self.open.get_mut(&id));
+        wish.map_or_else(BTreeSet::new, |wish| {
+            wish.is_acknowledged = true;
+            std::mem::take(&mut wish.missed)
+        })
     }
 
     /// Whether a server may ask something because of it.
@@ -170,7 +200,7 @@ pub(super) fn is_grouped(method: &Method) -> bool {
 }
 
 /// Whether one resource is the other, or a part of it.
-fn covers(whole: &str, uri: &str) -> bool {
+pub(super) fn covers(whole: &str, uri: &str) -> bool {
     let rest = uri.strip_prefix(whole);
     rest.is_some_and(|rest| {
         rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
@@ -183,6 +213,8 @@ pub(super) fn of_fault(line: LineNumber, in_batch: bool) -> Asking {
         print: None,
         exact: None,
         filter: None,
+        is_acknowledged: false,
+        missed: BTreeSet::new(),
         method: unknown(),
         token: None,
         line,

@@ -10,7 +10,7 @@ use std::{
 use wire::{About, Fault, Frame, Kind, Message, Method, Named, Params, Purpose, RequestId};
 
 use super::{
-    Audit, Client, Inquired, Invariant, OfAsk, Step, Told,
+    Audit, Client, Inquired, Invariant, OfAsk, Step,
     client::{Asking, Input, is_grouped, of_fault, unknown},
     eras::{filter_of, questions_in},
     group::Group,
@@ -189,10 +189,9 @@ impl Audit {
                     filter: filter_of(method, params, frame),
                     method: method.clone(),
                     token: params.meta_token.as_ref().map(|(token, _)| token.clone()),
-                    line,
-                    in_batch,
                     target: request_of(frame),
                     uri: params.uri.as_ref().and_then(text),
+                    ..of_fault(line, in_batch)
                 };
                 let asking = self.come_back(session, frame, asking);
                 self.ask(session, id, asking);
@@ -389,15 +388,7 @@ impl Audit {
                 self.step.withdrawn.extend(ask.and_then(|ask| ask.shown));
             }
             Message::Notification { method, params } => {
-                let token = params.token.as_ref();
-                let uri = params.uri.as_ref();
-                self.step.told.push(Told {
-                    upstream,
-                    method: method.clone(),
-                    print: Print::of(frame),
-                    token: token.and_then(|(token, _)| token.as_number()),
-                    uri: uri.and_then(|span| frame.text(span)).map(Box::from),
-                });
+                self.hear_told(upstream, method, params, frame);
             }
             Message::Response { id, result, .. } => {
                 let id = id.as_ref().and_then(RequestId::as_number);

@@ -1,9 +1,19 @@
 //! What servers ask and tell, held against whose it may be.
 
+use std::boxed::Box;
+
 use wire::{Frame, Message, Method, Params, RequestId, meta_name};
 
-use super::{Audit, Invariant, Told, eras::inquiry, print::Print};
+use super::{Audit, Invariant, Told, client::covers, eras::inquiry, print::Print};
 use crate::{SessionId, UpstreamId, memory::LOGGER};
+
+impl Told {
+    /// The resource that has changed, if it says that.
+    fn changed(&self) -> Option<&str> {
+        let uri = self.uri.as_deref();
+        uri.filter(|_| self.method == Method::ResourceUpdated)
+    }
+}
 
 impl Audit {
     #[expect(
@@ -183,6 +193,33 @@ impl Audit {
         server.is_some_and(|server| server.only_session() == Some(session))
     }
 
+    /// A server tells something.
+    pub(super) fn hear_told(
+        &mut self,
+        upstream: UpstreamId,
+        method: &Method,
+        params: &Params,
+        frame: &Frame,
+    ) {
+        let token = params.token.as_ref();
+        let uri = params.uri.as_ref().and_then(|span| frame.text(span));
+        let told = Told {
+            upstream,
+            method: method.clone(),
+            print: Print::of(frame),
+            token: token.and_then(|(token, _)| token.as_number()),
+            uri: uri.map(Box::from),
+        };
+        if let Some(uri) = told.changed() {
+            for client in self.clients.values_mut() {
+                if client.upstream == Some(upstream) {
+                    client.may_miss(uri);
+                }
+            }
+        }
+        self.step.told.push(told);
+    }
+
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "methods that need no treatment of their own pass through"
@@ -263,7 +300,16 @@ impl Audit {
             "notifications/resources/list_changed" => Some("resourcesListChanged"),
             _no_list => None,
         };
-        let was_told = uri.is_none() || self.was_told_of(upstream, params, frame).is_some();
+        if *method == Method::ListenAcknowledged
+            && let Some(client) = self.clients.get_mut(&session)
+        {
+            let missed = client.acknowledge(wish);
+            self.step.missed.insert((session, wish.into()), missed);
+        }
+        let was_told = uri.as_deref().is_none_or(|uri| {
+            self.was_told_of(upstream, params, frame).is_some()
+                || self.has_missed((session, wish), uri)
+        });
         let client = self.clients.get(&session);
         let wants = client.is_some_and(|client| client.listens(wish, list, uri.as_deref()));
         if !was_told || !wants {
@@ -277,10 +323,19 @@ impl Audit {
     /// What the server has just told of a resource, if that is this one, whatever else stands there.
     fn was_told_of(&self, upstream: UpstreamId, params: &Params, frame: &Frame) -> Option<&Told> {
         let uri = params.uri.as_ref().and_then(|span| frame.text(span))?;
-        self.step.told.iter().find(|told| {
-            told.upstream == upstream
-                && told.method == Method::ResourceUpdated
-                && told.uri.as_deref() == Some(uri.as_ref())
+        self.step
+            .told
+            .iter()
+            .find(|told| told.upstream == upstream && told.changed() == Some(uri.as_ref()))
+    }
+
+    /// Whether a wish was acknowledged just now, and this has changed before that and is not told yet.
+    fn has_missed(&mut self, (session, wish): (SessionId, &str), uri: &str) -> bool {
+        let missed = self.step.missed.get_mut(&(session, wish.into()));
+        missed.is_some_and(|missed| {
+            let mut wholes = missed.iter().rev();
+            let whole = wholes.find(|whole| covers(whole, uri)).cloned();
+            whole.is_some_and(|whole| missed.remove(&whole))
         })
     }
 

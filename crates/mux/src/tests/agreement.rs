@@ -63,6 +63,7 @@ fn a_modern_client_is_told_at_a_legacy_server_of_what_that_agrees_to() {
         u1: error #3
             -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
             -> alice: tools/list_changed of #1
+            -> alice: resources/updated of #1 uri=a:1
             -> bob: subscriptions/acknowledged of #1 {}
         u1: resources/updated uri=a:1
             -> alice: resources/updated of #1 uri=a:1
@@ -417,6 +418,45 @@ fn who_watches_the_whole_and_a_part_hears_of_each_change_once_for_each_wish() {
             -> alice: resources/updated uri=a:1/x
             -> bob: resources/updated of #1 uri=a:1/x
             -> bob: resources/updated of #2 uri=a:1/x
+    "#]]);
+}
+
+#[test]
+fn what_is_updated_before_the_acknowledgement_is_told_behind_it_once_for_each_resource_it_names() {
+    check(expect![[r#"
+        alice opens era=legacy
+        alice: subscriptions/listen #1 modern watches=a:1/+b:1+c:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: greets declares=resources.subscribe
+            -> u1: initialized
+            -> u1: resources/subscribe #2 uri=a:1/
+            -> u1: resources/subscribe #3 uri=b:1
+            -> u1: resources/subscribe #4 uri=c:1
+        u1: resources/updated uri=b:1
+            ! u1 dropped: no-subscriber
+        u1: result #2
+        u1: resources/updated uri=a:1/x
+        u1: resources/updated uri=a:1/x
+        u1: error #4
+        u1: result #3
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/","b:1"]}
+            -> alice: resources/updated of #1 uri=a:1/x
+        alice: subscriptions/listen #2 modern watches=a:1/+a:1/x+d:1
+            -> u1: resources/subscribe #5 uri=a:1/x
+            -> u1: resources/subscribe #6 uri=d:1
+        u1: resources/updated uri=a:1/x
+            -> alice: resources/updated of #1 uri=a:1/x
+        u1: resources/updated uri=a:1/y
+            -> alice: resources/updated of #1 uri=a:1/y
+        u1: result #5
+        u1: resources/updated uri=a:1/x
+            -> alice: resources/updated of #1 uri=a:1/x
+        u1: result #6
+            -> alice: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:1/","a:1/x","d:1"]}
+            -> alice: resources/updated of #2 uri=a:1/
+            -> alice: resources/updated of #2 uri=a:1/x
     "#]]);
 }
 

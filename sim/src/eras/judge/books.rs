@@ -37,6 +37,8 @@ pub(crate) enum Due {
     Answered(SessionId, String),
     /// A session hears a message, because of a wish if that has a name.
     Hears(SessionId, usize, String),
+    /// A wish of this name, which is acknowledged, hears that a resource has changed before that.
+    HearsBehind(SessionId, String, usize),
     /// A request of a client that was asked in its course is answered, asked about, or goes on.
     Goes(SessionId, String),
     /// A client hears that it need not answer.
@@ -148,8 +150,16 @@ impl Inquiry {
 pub(crate) struct Wish {
     pub(crate) bits: u8,
     pub(crate) is_acknowledged: bool,
+    /// When it was.
+    pub(crate) acknowledged_at: u64,
     /// What of it a server has agreed to meanwhile.
     pub(crate) agreed: u8,
+    /// What of it the core has been told of that it is agreed to, while it waits for the rest.
+    pub(crate) held: u8,
+    /// Resources that have changed before it is acknowledged, and whether it must hear of that then.
+    pub(crate) missed: BTreeMap<usize, bool>,
+    /// Those of which it has heard then.
+    pub(crate) heard: BTreeSet<usize>,
     /// Changes of lists that it may hear of, and whether it must.
     pub(crate) news: [(u32, bool); 3],
 }
@@ -220,6 +230,8 @@ pub(crate) struct Server {
     pub(crate) asks: BTreeMap<String, Ask>,
     /// What it was asked for on our own account, by id: wishes, in the modern era.
     pub(crate) listens: BTreeMap<u64, String>,
+    /// Subscriptions that it was asked for on our own account in the legacy era, by id: those asked for last.
+    pub(crate) subscribes: BTreeMap<usize, u64>,
     /// Of which resources its process has said that it tells.
     pub(crate) tells: BTreeSet<usize>,
     /// When each list has changed last.
@@ -231,6 +243,8 @@ pub(crate) struct Server {
 pub(crate) struct Given {
     /// Of a session, unless it is the pooler's own.
     pub(crate) claim: Option<(SessionId, Mark)>,
+    /// When.
+    pub(crate) tick: u64,
     pub(crate) is_over: bool,
     pub(crate) cancelled: Option<Moment>,
 }
@@ -315,10 +329,35 @@ impl Session {
     }
 }
 
+impl Given {
+    /// One that was given just now.
+    pub(crate) fn new(claim: Option<(SessionId, Mark)>, tick: u64) -> Self {
+        Given {
+            claim,
+            tick,
+            is_over: false,
+            cancelled: None,
+        }
+    }
+}
+
+/// The bit of a resource in a wish.
+pub(crate) fn bit_of(uri: usize) -> u8 {
+    1 << (LISTS.len() + uri)
+}
+
 impl Wish {
     /// Whether it is told of a resource: for itself, or for what it is a part of.
     pub(crate) fn wants(&self, uri: usize) -> bool {
-        wholes_of(uri).any(|at| self.bits >> (LISTS.len() + at) & 1 == 1)
+        wholes_of(uri).any(|at| self.bits & bit_of(at) != 0)
+    }
+
+    /// A resource changes before it is acknowledged: of what is agreed to it hears then.
+    pub(crate) fn misses(&mut self, uri: usize) {
+        if self.wants(uri) {
+            let must = wholes_of(uri).any(|at| self.held & bit_of(at) != 0);
+            *self.missed.entry(uri).or_default() |= must;
+        }
     }
 }
 
@@ -348,6 +387,7 @@ impl Server {
             given: BTreeMap::new(),
             asks: BTreeMap::new(),
             listens: BTreeMap::new(),
+            subscribes: BTreeMap::new(),
             tells: BTreeSet::new(),
             changed_at: [None; 3],
         }
@@ -419,6 +459,7 @@ sights! {
     NotTold = "resource not told of",
     HeardChange = "heard of a change",
     HeardUpdate = "heard of a resource",
+    HeardBehind = "heard of a resource behind",
     HeardLog = "heard a log",
     /// A server said on the stream of a request what belongs to that.
     AskedWithin = "asked on a stream",

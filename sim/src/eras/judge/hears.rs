@@ -1,5 +1,7 @@
 //! What reaches the core, and what must come of it at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mux::{Era, SessionId, UpstreamId};
 
 use super::{Due, Inquiry, Judge, Kind, Open, Outcome, Process, Question, Seen, Told, Wish};
@@ -56,11 +58,15 @@ impl Judge {
                 session.class = request.class;
             }
             Shape::Listen(bits) => {
-                let bits = crate::eras::words::honoured(bits);
+                let bits = words::honoured(bits);
                 open.wish = Some(Wish {
                     bits,
                     is_acknowledged: false,
+                    acknowledged_at: 0,
                     agreed: 0,
+                    held: 0,
+                    missed: BTreeMap::new(),
+                    heard: BTreeSet::new(),
                     news: [(0, false); 3],
                 });
             }
@@ -414,7 +420,8 @@ impl Judge {
         {
             return;
         }
-        for session in self.sessions.values().filter(|it| it.upstream == Some(id)) {
+        let here = self.sessions.values_mut();
+        for session in here.filter(|it| it.upstream == Some(id)) {
             let is_subscribed = session.is_greeted
                 && words::wholes_of(uri)
                     .any(|at| session.topics.get(words::URIS[at]) == Some(&Some(true)));
@@ -424,11 +431,14 @@ impl Judge {
                 self.due
                     .push(Due::Hears(session.id, mark.number, String::new()));
             }
-            for (named, open) in &session.open {
-                let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
-                if wish.is_some_and(|wish| wish.wants(uri)) {
-                    self.due
-                        .push(Due::Hears(session.id, mark.number, named.clone()));
+            for (named, open) in &mut session.open {
+                match &mut open.wish {
+                    Some(wish) if !wish.is_acknowledged => wish.misses(uri),
+                    Some(wish) if wish.wants(uri) => {
+                        self.due
+                            .push(Due::Hears(session.id, mark.number, named.clone()));
+                    }
+                    Some(_) | None => {}
                 }
             }
         }
@@ -445,6 +455,7 @@ impl Judge {
         server.is_stalled = false;
         (server.greeted_at, server.initialized, server.era) = (None, 0, None);
         (server.asks, server.listens, server.tells) = Default::default();
+        server.subscribes.clear();
         for given in server.given.values_mut() {
             given.is_over = true;
         }

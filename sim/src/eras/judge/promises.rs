@@ -2,12 +2,9 @@
 
 use mux::{SessionId, UpstreamId};
 
-use super::{Judge, Seen};
+use super::{Judge, Seen, bit_of};
 use crate::{
-    eras::{
-        specs::spec_of,
-        words::{LISTS, URIS},
-    },
+    eras::{specs::spec_of, words::URIS},
     invariants::{Broken, ensure},
     world::Held,
 };
@@ -24,6 +21,35 @@ impl Judge {
         self.wishes_are_agreed_to(id);
     }
 
+    /// A server answers what it was asked for on behalf of all, and says so of which resources it tells: the core knows
+    /// that now of what it was asked for last, and holds it for whoever has waited for that.
+    pub(crate) fn server_agrees(&mut self, id: UpstreamId, minted: u64, words: &str) {
+        let Some(server) = self.servers.get(&id) else {
+            return;
+        };
+        let given = server.given.get(&minted);
+        let Some(given) = given.filter(|given| given.claim.is_none() && given.cancelled.is_none())
+        else {
+            return;
+        };
+        let is_last = server.listens.keys().all(|listen| *listen <= minted);
+        let told = (0..URIS.len()).filter(|at| {
+            let subscribed = server.subscribes.get(at);
+            let is_last = subscribed.map_or(is_last, |last| *last == minted);
+            is_last && words.contains(&format!(r#""{}""#, URIS[*at]))
+        });
+        let bits = told.fold(0, |all, at| all | bit_of(at));
+        let since = given.tick;
+        let here = self.sessions.values_mut();
+        // What a client that does not read has asked for may not have come up yet.
+        let here = here.filter(|it| it.upstream == Some(id) && !it.is_stalled);
+        for open in here.flat_map(|session| session.open.values_mut()) {
+            if let Some(wish) = open.wish.as_mut().filter(|_| open.tick < since) {
+                wish.held |= bits & wish.bits;
+            }
+        }
+    }
+
     /// What a process has agreed to is promised to who waits for word of it, and of more, whatever becomes of that
     /// process.
     pub(super) fn wishes_are_agreed_to(&mut self, id: UpstreamId) {
@@ -31,7 +57,7 @@ impl Judge {
             return;
         };
         let bits = server.tells.iter();
-        let bits = bits.map(|at| 1_u8 << (LISTS.len() + at));
+        let bits = bits.map(|at| bit_of(*at));
         let bits = bits.fold(0, |all, bit| all | bit);
         let here = self.sessions.values_mut();
         let here = here.filter(|session| session.upstream == Some(id));
@@ -62,7 +88,7 @@ impl Judge {
         text: &str,
     ) -> Held {
         for at in 0..URIS.len() {
-            let bit = 1 << (LISTS.len() + at);
+            let bit = bit_of(at);
             if wanted & bit == 0 {
                 continue;
             }

@@ -3,7 +3,7 @@
 use mux::{Era, SessionId};
 use wire::{Frame, Message, Method, Span};
 
-use super::{Due, Judge, Question, Seen};
+use super::{Due, Judge, Question, Seen, bit_of};
 use crate::{
     eras::words::{self, LEVELS, LISTS, SUBSCRIPTION, Shape},
     invariants::{Broken, ensure},
@@ -36,7 +36,7 @@ impl Judge {
             reason = "servers say nothing else here"
         )]
         match method {
-            Method::ListenAcknowledged => self.check_acknowledged(id, wish, frame, text),
+            Method::ListenAcknowledged => self.check_acknowledged(id, wish.as_deref(), frame, text),
             Method::ResourceUpdated => self.check_updated(id, wish, text),
             Method::Progress => {
                 let Some(mark) = mark_of(text) else {
@@ -103,7 +103,7 @@ impl Judge {
     fn check_acknowledged(
         &mut self,
         id: SessionId,
-        wish: Option<String>,
+        wish: Option<&str>,
         frame: &Frame,
         text: &str,
     ) -> Held {
@@ -120,7 +120,7 @@ impl Judge {
             .as_ref()
             .and_then(|it| self.servers.get(&it.upstream?));
         let changed_at = server.map(|server| server.changed_at);
-        let open = session.and_then(|it| it.open.get_mut(&wish?));
+        let open = session.and_then(|it| it.open.get_mut(wish?));
         let since = open.as_ref().map(|open| open.since);
         let is_late = since.is_some_and(|since| self.now >= since + self.limits.agreement_patience);
         let Some(open) = open.and_then(|open| open.wish.as_mut()) else {
@@ -138,11 +138,12 @@ impl Judge {
             !std::mem::replace(&mut open.is_acknowledged, true),
             "{id} hears twice: {text}"
         );
+        open.acknowledged_at = self.tick;
         let wanted = open.bits;
         let names = |uri: &str| filter.contains(&format!(r#""{uri}""#));
         for (at, uri) in words::URIS.iter().enumerate() {
             if !names(uri) {
-                open.bits &= !(1 << (LISTS.len() + at));
+                open.bits &= !bit_of(at);
             }
         }
         let promised = words::filter(open.bits);
@@ -152,6 +153,10 @@ impl Judge {
             "{id} is promised {filter} and not {promised}"
         );
         let agreed = open.agreed;
+        for (uri, _) in open.missed.iter().filter(|(_, must)| **must) {
+            let due = Due::HearsBehind(id, wish.unwrap_or_default().to_owned(), *uri);
+            self.due.push(due);
+        }
         self.check_promised(id, (wanted, missing, agreed), is_late, text)?;
         self.saw(Seen::Listened);
         Ok(())
@@ -185,13 +190,13 @@ impl Judge {
     }
 
     fn check_updated(&mut self, id: SessionId, wish: Option<String>, text: &str) -> Held {
-        let (Some(session), Some(mark)) = (self.sessions.get(&id), mark_of(text)) else {
-            return Err(Broken(format!("{id} hears what nobody said: {text}")));
-        };
         let uri = words::URIS
             .iter()
             .position(|uri| text.contains(&format!(r#""uri":"{uri}""#)));
         let uri = uri.unwrap_or_default();
+        let (Some(session), Some(mark)) = (self.sessions.get(&id), mark_of(text)) else {
+            return self.check_missed(id, wish.as_deref(), uri, text);
+        };
         let is_wanted = match &wish {
             Some(wish) => session.open.get(wish).is_some_and(|open| {
                 let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
@@ -209,6 +214,28 @@ impl Judge {
         ensure!(is_wanted, "{id} hears what it did not ask for: {text}");
         self.saw(Seen::HeardUpdate);
         self.hears(id, mark, &wish.unwrap_or_default(), text)
+    }
+
+    /// A client hears, behind the acknowledgement of its wish, that a resource has changed before: that one or a part
+    /// of it has, and of each it hears once.
+    fn check_missed(&mut self, id: SessionId, named: Option<&str>, uri: usize, text: &str) -> Held {
+        let tick = self.tick;
+        let is_part = |at: usize| words::wholes_of(at).any(|whole| whole == uri);
+        let session = self.sessions.get_mut(&id);
+        let open = named.and_then(|named| session?.open.get_mut(named));
+        let wish = open.and_then(|open| open.wish.as_mut());
+        let wish = wish.filter(|wish| wish.is_acknowledged && wish.acknowledged_at == tick);
+        let is_rightly_told = wish.is_some_and(|wish| {
+            let has_changed = wish.missed.keys().any(|at| is_part(*at));
+            has_changed && wish.wants(uri) && wish.heard.insert(uri)
+        });
+        ensure!(is_rightly_told, "{id} hears what nobody said: {text}");
+        self.due.retain(|due| {
+            !matches!(due, Due::HearsBehind(to, of, at)
+                if *to == id && Some(&**of) == named && is_part(*at))
+        });
+        self.saw(Seen::HeardBehind);
+        Ok(())
     }
 
     /// A client of the modern era hears of a log only if a request of its own wants that.
