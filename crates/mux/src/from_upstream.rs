@@ -386,18 +386,22 @@ impl Mux {
     ) {
         let uri = params.uri.as_ref().and_then(|span| frame.text(span));
         let uri = uri.unwrap_or_default();
-        let upstream = self.upstreams.get(&upstream_id);
-        let subscribers = upstream.map(|upstream| upstream.subscriptions.subscribers(&uri));
-        let subscribers = subscribers.unwrap_or_default();
+        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+            return;
+        };
+        let words = match upstream.key.era {
+            // It names our own request.
+            Era::Modern => with_meta(frame, None),
+            Era::Legacy => frame.unchanged(),
+        };
+        let mut subscribers = upstream.subscriptions.subscribers(&uri);
+        let era_of = |session| self.sessions.get(&session).map(|session| session.era);
+        // A wish that is acknowledged later hears of it then.
+        let waiting = upstream.subscriptions.waiting(&uri);
+        subscribers.extend(waiting.filter(|waiting| era_of(*waiting) == Some(Era::Modern)));
         if subscribers.is_empty() {
             self.drop_message(upstream_id, DropReason::NoSubscriber, out);
         }
-        let upstream = self.upstreams.get(&upstream_id);
-        let words = match upstream.map(|upstream| upstream.key.era) {
-            // It names our own request.
-            Some(Era::Modern) => with_meta(frame, None),
-            Some(Era::Legacy) | None => frame.unchanged(),
-        };
         for session in subscribers {
             match self.sessions.get(&session).map(|session| session.era) {
                 Some(Era::Modern) => self.tell_updated(session, &uri, frame, out),

@@ -48,8 +48,8 @@ pub(crate) struct Listening {
     /// Lists that have changed before it was acknowledged. That is told behind.
     #[serde(default)]
     missed: BTreeSet<List>,
-    /// Of the resources that are agreed to, those that have changed before it was acknowledged, each with the part of
-    /// it that has.
+    /// Of the resources that it names, those that have changed before it was acknowledged, each with the part of it
+    /// that has.
     #[serde(default)]
     missed_updates: BTreeMap<Box<str>, Box<str>>,
 }
@@ -167,16 +167,21 @@ impl Listening {
     /// A resource has changed that may be told when it is acknowledged. Where several parts of one have, that is told
     /// of the one: it is never more than it names.
     fn miss(&mut self, uri: &str) {
-        let agreed = self.uris.difference(&self.awaited);
-        let wholes = agreed.filter(|whole| covers(whole, uri));
-        let Some(whole) = wholes.max_by_key(|whole| whole.len()) else {
-            return;
-        };
-        let missed = self.missed_updates.entry(whole.clone());
-        let missed = missed.or_insert_with(|| uri.into());
-        if **missed != *uri {
-            missed.clone_from(whole);
+        for whole in self.uris.iter().filter(|whole| covers(whole, uri)) {
+            let missed = self.missed_updates.entry(whole.clone());
+            let missed = missed.or_insert_with(|| uri.into());
+            if **missed != *uri {
+                missed.clone_from(whole);
+            }
         }
+    }
+
+    /// What has changed meanwhile of what it is told of, now that it is acknowledged.
+    fn take_missed(&mut self) -> (BTreeSet<List>, BTreeSet<Box<str>>) {
+        let updates = core::mem::take(&mut self.missed_updates).into_iter();
+        let told = updates.filter(|(whole, _)| self.uris.contains(whole));
+        let told = told.map(|(_, part)| part).collect();
+        (core::mem::take(&mut self.missed), told)
     }
 }
 
@@ -265,14 +270,13 @@ impl Mux {
             return;
         };
         let (line, words) = (listening.line, listening.acknowledgement(id));
-        let missed = core::mem::take(&mut listening.missed);
-        let missed_updates = core::mem::take(&mut listening.missed_updates);
+        let (lists, updates) = listening.take_missed();
         self.tell_with(session_id, Some(line), words, out);
-        for list in missed {
+        for list in lists {
             self.tell_with(session_id, Some(line), change_for(list, id), out);
         }
-        for uri in missed_updates.values() {
-            self.tell_with(session_id, Some(line), update_for(uri, id), out);
+        for uri in updates {
+            self.tell_with(session_id, Some(line), update_for(&uri, id), out);
         }
     }
 

@@ -287,6 +287,15 @@ impl Subscriptions {
             .collect()
     }
 
+    /// Who waits to hear whether the upstream tells of it, or of what it is a part of.
+    pub(crate) fn waiting(&self, uri: &str) -> impl Iterator<Item = SessionId> {
+        let wholes = self
+            .by_uri
+            .iter()
+            .filter(move |(whole, _)| covers(whole, uri));
+        wholes.flat_map(|(_, subscription)| subscription.awaiting.iter().copied())
+    }
+
     /// A session has been told that it is subscribed, by another process or by another daemon.
     pub(crate) fn reinstate(&mut self, uri: &str, session: SessionId) {
         let subscription = self.by_uri.entry(uri.into()).or_default();

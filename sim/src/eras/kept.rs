@@ -196,9 +196,8 @@ impl World {
         if let Some(at) = work.subscribes
             && refused.is_none()
         {
-            let told = format!(r#""{}""#, URIS[at]);
-            self.judge.server_promises(id, &told);
-            self.judge.server_agrees(id, minted, &told);
+            self.judge
+                .server_promises(id, &format!(r#""{}""#, URIS[at]));
         }
         let outcome = match work.shape {
             _any if refused.is_some() => {

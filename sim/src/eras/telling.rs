@@ -48,7 +48,6 @@ impl World {
         }
         peer.listens.insert(minted, filter.clone());
         self.judge.server_promises(id, &filter);
-        self.judge.server_agrees(id, minted, &filter);
         let meta = format!(r#""_meta":{{"{SUBSCRIPTION}":{minted}}}"#);
         let params = format!(r#"{{{meta},"notifications":{filter}}}"#);
         self.speak(

@@ -383,6 +383,7 @@ fn a_part_hides_no_whole_whether_it_is_waited_for_or_agreed_to() {
             -> alice: resources/updated of #1 uri=a:1/x
         u1: result #3
             -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/x"]}
+            -> bob: resources/updated of #1 uri=a:1/x
         u1: resources/updated uri=a:1/x
             -> alice: resources/updated of #1 uri=a:1/x
             -> bob: resources/updated of #1 uri=a:1/x
@@ -435,7 +436,7 @@ fn what_is_updated_before_the_acknowledgement_is_told_behind_it_once_for_each_re
             -> u1: resources/subscribe #3 uri=b:1
             -> u1: resources/subscribe #4 uri=c:1
         u1: resources/updated uri=b:1
-            ! u1 dropped: no-subscriber
+        u1: resources/updated uri=c:1
         u1: result #2
         u1: resources/updated uri=a:1/x
         u1: resources/updated uri=a:1/x
@@ -443,6 +444,7 @@ fn what_is_updated_before_the_acknowledgement_is_told_behind_it_once_for_each_re
         u1: result #3
             -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1/","b:1"]}
             -> alice: resources/updated of #1 uri=a:1/x
+            -> alice: resources/updated of #1 uri=b:1
         alice: subscriptions/listen #2 modern watches=a:1/+a:1/x+d:1
             -> u1: resources/subscribe #5 uri=a:1/x
             -> u1: resources/subscribe #6 uri=d:1

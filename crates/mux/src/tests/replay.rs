@@ -463,3 +463,29 @@ fn nobody_waits_for_the_end_of_what_an_earlier_daemon_had() {
             -> u1: tools/call #4294967298
     "#]]);
 }
+
+#[test]
+fn what_changes_until_a_wish_is_acknowledged_again_is_told_behind_that() {
+    check(expect![[r#"
+        u1 serves alice declares=resources.subscribe
+        bob opens era=legacy keeps
+        bob: subscriptions/listen #1 modern watches=a:1
+            -> u1: resources/subscribe #2 uri=a:1
+        u1: result #2
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob comes back
+        bob: replays sent subscriptions/listen #1 modern watches=a:1
+            -> u1: resources/subscribe #4294967297 uri=a:1
+        bob is replayed
+            ! 1 replayed, 0 refused
+        u1: resources/updated uri=a:1
+        u1: result #4294967297
+            -> bob: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+            -> bob: resources/updated of #1 uri=a:1
+    "#]]);
+}

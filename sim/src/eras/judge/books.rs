@@ -154,10 +154,10 @@ pub(crate) struct Wish {
     pub(crate) acknowledged_at: u64,
     /// What of it a server has agreed to meanwhile.
     pub(crate) agreed: u8,
-    /// What of it the core has been told of that it is agreed to, while it waits for the rest.
-    pub(crate) held: u8,
-    /// Resources that have changed before it is acknowledged, and whether it must hear of that then.
-    pub(crate) missed: BTreeMap<usize, bool>,
+    /// What of it a server has been asked for since.
+    pub(crate) asked: u8,
+    /// Resources that have changed before it is acknowledged, and what it had been asked for by then.
+    pub(crate) missed: BTreeMap<usize, u8>,
     /// Those of which it has heard then.
     pub(crate) heard: BTreeSet<usize>,
     /// Changes of lists that it may hear of, and whether it must.
@@ -230,8 +230,6 @@ pub(crate) struct Server {
     pub(crate) asks: BTreeMap<String, Ask>,
     /// What it was asked for on our own account, by id: wishes, in the modern era.
     pub(crate) listens: BTreeMap<u64, String>,
-    /// Subscriptions that it was asked for on our own account in the legacy era, by id: those asked for last.
-    pub(crate) subscribes: BTreeMap<usize, u64>,
     /// Of which resources its process has said that it tells.
     pub(crate) tells: BTreeSet<usize>,
     /// When each list has changed last.
@@ -243,8 +241,6 @@ pub(crate) struct Server {
 pub(crate) struct Given {
     /// Of a session, unless it is the pooler's own.
     pub(crate) claim: Option<(SessionId, Mark)>,
-    /// When.
-    pub(crate) tick: u64,
     pub(crate) is_over: bool,
     pub(crate) cancelled: Option<Moment>,
 }
@@ -329,18 +325,6 @@ impl Session {
     }
 }
 
-impl Given {
-    /// One that was given just now.
-    pub(crate) fn new(claim: Option<(SessionId, Mark)>, tick: u64) -> Self {
-        Given {
-            claim,
-            tick,
-            is_over: false,
-            cancelled: None,
-        }
-    }
-}
-
 /// The bit of a resource in a wish.
 pub(crate) fn bit_of(uri: usize) -> u8 {
     1 << (LISTS.len() + uri)
@@ -355,9 +339,16 @@ impl Wish {
     /// A resource changes before it is acknowledged: of what is agreed to it hears then.
     pub(crate) fn misses(&mut self, uri: usize) {
         if self.wants(uri) {
-            let must = wholes_of(uri).any(|at| self.held & bit_of(at) != 0);
-            *self.missed.entry(uri).or_default() |= must;
+            let wholes = wholes_of(uri).fold(0, |all, at| all | bit_of(at));
+            *self.missed.entry(uri).or_default() |= self.asked & wholes;
         }
+    }
+
+    /// What it must hear of now that it is acknowledged.
+    pub(crate) fn must_hear(&self) -> impl Iterator<Item = usize> {
+        let missed = self.missed.iter();
+        let told = missed.filter(|(_, asked)| *asked & self.bits != 0);
+        told.map(|(uri, _)| *uri)
     }
 }
 
@@ -387,7 +378,6 @@ impl Server {
             given: BTreeMap::new(),
             asks: BTreeMap::new(),
             listens: BTreeMap::new(),
-            subscribes: BTreeMap::new(),
             tells: BTreeSet::new(),
             changed_at: [None; 3],
         }

@@ -64,7 +64,7 @@ impl Judge {
                     is_acknowledged: false,
                     acknowledged_at: 0,
                     agreed: 0,
-                    held: 0,
+                    asked: 0,
                     missed: BTreeMap::new(),
                     heard: BTreeSet::new(),
                     news: [(0, false); 3],
@@ -455,7 +455,6 @@ impl Judge {
         server.is_stalled = false;
         (server.greeted_at, server.initialized, server.era) = (None, 0, None);
         (server.asks, server.listens, server.tells) = Default::default();
-        server.subscribes.clear();
         for given in server.given.values_mut() {
             given.is_over = true;
         }

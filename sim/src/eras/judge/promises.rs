@@ -21,32 +21,21 @@ impl Judge {
         self.wishes_are_agreed_to(id);
     }
 
-    /// A server answers what it was asked for on behalf of all, and says so of which resources it tells: the core knows
-    /// that now of what it was asked for last, and holds it for whoever has waited for that.
-    pub(crate) fn server_agrees(&mut self, id: UpstreamId, minted: u64, words: &str) {
-        let Some(server) = self.servers.get(&id) else {
+    /// A server is asked on behalf of all to tell of resources: for whoever has wished for that before, and what it
+    /// tells from now on is theirs if it agrees.
+    pub(super) fn is_asked_to_tell(&mut self, id: UpstreamId, words: &str) {
+        let is_named = |at: &usize| words.contains(&format!(r#""{}""#, URIS[*at]));
+        let named = (0..URIS.len()).filter(is_named);
+        let bits = named.fold(0, |all, at| all | bit_of(at));
+        // What a client has wished for that does not read, or whose server does not, may not have come up yet.
+        if self.servers.get(&id).is_none_or(|server| server.is_stalled) {
             return;
-        };
-        let given = server.given.get(&minted);
-        let Some(given) = given.filter(|given| given.claim.is_none() && given.cancelled.is_none())
-        else {
-            return;
-        };
-        let is_last = server.listens.keys().all(|listen| *listen <= minted);
-        let told = (0..URIS.len()).filter(|at| {
-            let subscribed = server.subscribes.get(at);
-            let is_last = subscribed.map_or(is_last, |last| *last == minted);
-            is_last && words.contains(&format!(r#""{}""#, URIS[*at]))
-        });
-        let bits = told.fold(0, |all, at| all | bit_of(at));
-        let since = given.tick;
+        }
         let here = self.sessions.values_mut();
-        // What a client that does not read has asked for may not have come up yet.
         let here = here.filter(|it| it.upstream == Some(id) && !it.is_stalled);
-        for open in here.flat_map(|session| session.open.values_mut()) {
-            if let Some(wish) = open.wish.as_mut().filter(|_| open.tick < since) {
-                wish.held |= bits & wish.bits;
-            }
+        let open = here.flat_map(|session| session.open.values_mut());
+        for wish in open.filter_map(|open| open.wish.as_mut()) {
+            wish.asked |= bits & wish.bits;
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     eras::{
         specs::spec_of,
-        words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, URIS, page_asked, request_in},
+        words::{Back, CLASSES, LEVELS, Request, SENDER, Shape, page_asked, request_in},
     },
     invariants::{Broken, ensure},
     payload::{Mark, Owner, mark_of},
@@ -45,7 +45,11 @@ impl Judge {
                     }
                     None => self.check_errand(id, minted, (method, frame), text)?,
                 };
-                let given = Given::new(claim, self.tick);
+                let given = Given {
+                    claim,
+                    is_over: false,
+                    cancelled: None,
+                };
                 let server = self.servers.get_mut(&id);
                 let before = server.and_then(|server| server.given.insert(minted, given));
                 ensure!(before.is_none(), "{id} sees {minted} twice: {text}");
@@ -272,12 +276,8 @@ impl Judge {
             let filter = filter.map_or("", |filter| filter.value);
             server.listens.insert(minted, filter.to_owned());
         }
-        if *method == Method::ResourcesSubscribe
-            && let Some(server) = self.servers.get_mut(&id)
-        {
-            let names = |uri: &&str| text.contains(&format!(r#""uri":"{uri}""#));
-            let at = URIS.iter().position(names);
-            server.subscribes.extend(at.map(|at| (at, minted)));
+        if matches!(method, Method::ResourcesSubscribe | Method::Listen) {
+            self.is_asked_to_tell(id, text);
         }
         Ok(None)
     }

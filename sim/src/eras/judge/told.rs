@@ -153,10 +153,8 @@ impl Judge {
             "{id} is promised {filter} and not {promised}"
         );
         let agreed = open.agreed;
-        for (uri, _) in open.missed.iter().filter(|(_, must)| **must) {
-            let due = Due::HearsBehind(id, wish.unwrap_or_default().to_owned(), *uri);
-            self.due.push(due);
-        }
+        let behind = |uri| Due::HearsBehind(id, wish.unwrap_or_default().to_owned(), uri);
+        self.due.extend(open.must_hear().map(behind));
         self.check_promised(id, (wanted, missing, agreed), is_late, text)?;
         self.saw(Seen::Listened);
         Ok(())
