@@ -64,7 +64,43 @@ pub(crate) struct Asked {
     words: Option<Arc<str>>,
 }
 
+/// Whether a server has spoken before in the era in which it does not answer now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Never,
+    /// It never has, and whoever is here without having heard of it has come from elsewhere, and is not sent to and
+    /// fro.
+    NotToGuests,
+    /// It has at an earlier start, and its sessions are served from what it said then.
+    AtEarlierStart,
+    /// Another program has, and this one says that it does not.
+    AsAnother,
+    Yes,
+}
+
 impl Upstream {
+    /// Whether it has spoken in its era, as far as that counts against this.
+    fn has_spoken(&self, evidence: Evidence) -> Spoken {
+        if !self.is_greeted() {
+            return if self.attached.is_empty() {
+                Spoken::Never
+            } else {
+                Spoken::NotToGuests
+            };
+        }
+        // Another program than the one that has spoken so has to say that it does not: one that ends or is silent may
+        // be there in part only, and comes back as it was.
+        let is_another = self.has_changed() && evidence.is_said();
+        let known = self.known.as_ref();
+        if known.is_some_and(Known::is_of_earlier_start) {
+            Spoken::AtEarlierStart
+        } else if is_another {
+            Spoken::AsAnother
+        } else {
+            Spoken::Yes
+        }
+    }
+
     pub(crate) fn asked(&self) -> Asked {
         Asked {
             route: self.key.route.clone(),
@@ -264,27 +300,19 @@ impl Mux {
         let upstream = self.upstreams.get(&upstream_id)?;
         let asked = upstream.asked();
         let may_turn = !upstream.has_fixed_era(&self.sessions);
-        let known = upstream.known.as_ref();
-        let is_of_earlier_start = known.is_some_and(Known::is_of_earlier_start);
-        // Another program than the one that has spoken so has to say that it does not: one that ends or is silent may
-        // be there in part only, and comes back as it was.
-        let is_another = asked.has_changed && evidence.is_said();
-        let has_spoken = upstream.is_greeted() && !is_of_earlier_start && !is_another;
-        // Whoever is here without having heard of it has come from elsewhere, and is not sent to and fro.
-        let is_refuge = !upstream.is_greeted() && !upstream.attached.is_empty();
+        let spoken = upstream.has_spoken(evidence);
         let verdict = self.verdicts.get(&asked.route);
         let is_found = verdict.is_some_and(|verdict| verdict.until > self.now);
         let proof = evidence.proof(asked.era);
-        if is_of_earlier_start && proof.is_some() {
-            self.take_back_words(upstream_id, out);
-        }
-        if has_spoken {
-            return None;
+        match spoken {
+            Spoken::Yes => return None,
+            Spoken::AtEarlierStart if proof.is_some() => self.take_back_words(upstream_id, out),
+            Spoken::AtEarlierStart | Spoken::AsAnother | Spoken::Never | Spoken::NotToGuests => {}
         }
         let proof = proof.filter(|_| may_turn);
         // Of what was found before nothing is left, also where nobody is sent back for it.
         let proof = self.hold_against_verdict(upstream_id, asked, evidence, proof);
-        proof.filter(|_| !(is_refuge && is_found))
+        proof.filter(|_| !(spoken == Spoken::NotToGuests && is_found))
     }
 
     /// What is left of a proof that a server does not speak in an era, when it was found before not to speak in the
