@@ -16,6 +16,7 @@ pub mod holder;
 mod hook;
 mod look;
 mod modern;
+mod nudge;
 mod peer;
 mod place;
 mod presence;
@@ -33,7 +34,6 @@ mod web;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     io,
     os::fd::{AsFd, BorrowedFd},
     pin::{Pin, pin},
@@ -41,7 +41,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -77,6 +77,7 @@ use comer::{Comer, Rewound};
 use gate::{Gate, Peer};
 use handover::{Loose, Loosely};
 use look::Order;
+use nudge::Nudges;
 use secure::Acceptor;
 use strangers::{Stranger, Strangers};
 use timed::{Busy, Pause, Timed};
@@ -467,23 +468,19 @@ async fn attend(
     let acquaintance = stranger.acquaintance();
     let (behind, of, only) = (Arc::clone(front), busy.clone(), served.only.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (front, busy, acquaintance) = (Arc::clone(&behind), of.clone(), acquaintance.clone());
-        let only = only.clone();
-        async move {
-            let answering = busy.begin();
-            let is_known = |token: Option<Generation>| {
-                if !busy.has_passed() {
-                    acquaintance.is_made();
-                    busy.passes();
-                }
-                if let Some(token) = token {
-                    busy.has_token(token);
-                }
-            };
-            let response =
-                exchange::respond(&front, (known, only), request, (&busy, is_known)).await;
-            Ok::<_, Infallible>(response.map(|reply| reply.with(answering)))
-        }
+        let (busy, acquaintance) = (of.clone(), acquaintance.clone());
+        let is_known = move |token: Option<Generation>| {
+            if !busy.has_passed() {
+                acquaintance.is_made();
+                busy.passes();
+            }
+            if let Some(token) = token {
+                busy.has_token(token);
+            }
+        };
+        let known = (known, only.clone());
+        let (front, busy) = (Arc::clone(&behind), of.clone());
+        exchange::respond(front, known, request, (busy, is_known))
     });
     // How long a connection may rest, and a head may take, is counted elsewhere.
     let mut connection = http1::Builder::new()
@@ -493,6 +490,7 @@ async fn attend(
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
+    let nudges = Nudges::new();
     let mut has_to_go = pin!(stranger.has_to_go());
     let attended = std::future::poll_fn(|context| {
         while let Poll::Ready(order) = busy.orders().poll(context) {
@@ -500,7 +498,8 @@ async fn attend(
                 return Poll::Ready(Err(order));
             }
         }
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+        let look = |context: &mut Context<'_>| Pin::new(&mut connection).poll(context);
+        if let Poll::Ready(ended) = nudges.look(context, look) {
             return Poll::Ready(Ok(ended));
         }
         // With what has come by now it may be a stranger no longer.

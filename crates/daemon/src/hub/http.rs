@@ -281,8 +281,11 @@ impl Hub {
                 streams.begin_at(line);
                 self.world.poll_later(id, line);
             }
+            // Where an answer is waited for there is nothing to tell before the core says so.
+            if polls || kind.0 == Wants::Receipt {
+                self.world.touch_session(id);
+            }
         }
-        self.world.touch_session(id);
         let event = match post.said {
             Said::One(frame) => Event::SessionFrame {
                 session: id,

@@ -229,7 +229,8 @@ pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, []) = digits.as_bytes().as_chunks() else {
         return None;
     };
-    pairs.iter().copied().map(byte_of).collect()
+    let byte = |pair: &[u8; 2]| u8::try_from(value_of(*pair)).ok();
+    pairs.iter().map(byte).collect()
 }
 
 /// The same for so many bytes, where each message names some.
@@ -237,22 +238,37 @@ pub(crate) fn array_from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_bytes().as_chunks() else {
         return None;
     };
-    let pairs: &[_; N] = pairs.try_into().ok()?;
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
     let mut bytes = [0; N];
+    let mut all = 0;
     for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        *byte = byte_of(*pair)?;
+        let value = value_of(*pair);
+        all |= value;
+        [*byte, _] = value.to_le_bytes();
     }
-    Some(bytes)
+    (all < NO_DIGIT).then_some(bytes)
 }
 
-fn byte_of([high, low]: [u8; 2]) -> Option<u8> {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _other => None,
-    };
-    Some(value(high)? << 4 | value(low)?)
+/// What two digits are worth together; [`NO_DIGIT`] or more if one of them is none.
+fn value_of([high, low]: [u8; 2]) -> u16 {
+    let value = |digit: u8| DIGIT_VALUES[usize::from(digit)];
+    value(high) << 4 | value(low)
 }
+
+/// More than two digits are worth.
+const NO_DIGIT: u16 = 1 << 8;
+
+/// What each byte is worth as a digit. A key is read with each request, and to look that up takes a part of what
+/// comparisons take.
+const DIGIT_VALUES: [u16; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 mod tests {

@@ -124,7 +124,9 @@ impl Streams {
         let mut stream = Stream::behind(0);
         stream.attach(to, From::TheNew, &self.means, &mut self.tally);
         self.posts.insert(line, Box::new(Post::new(stream, kind)));
-        self.touched.push(line);
+        if kind.0 == Wants::Receipt {
+            self.touched.push(line);
+        }
     }
 
     /// The response to a post that has just come is a stream, however soon there is an answer.

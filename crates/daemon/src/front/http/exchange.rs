@@ -1,6 +1,6 @@
 //! One request that has passed the gate, and its response.
 
-use std::{fmt, pin::Pin, sync::Arc, task::Poll};
+use std::{convert::Infallible, fmt, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame as BodyFrame};
@@ -44,44 +44,84 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const POST_ACCEPTS: &str = "both application/json and text/event-stream";
 const GET_ACCEPTS: &str = "text/event-stream";
 
+/// What nearly all clients accept, in these words: all that we ever send.
+const USUALLY_ACCEPTED: &str = "application/json, text/event-stream";
+
+/// What has become of a request that has come whole.
+enum Received {
+    /// It has its response.
+    Answered(Box<Response<Reply>>),
+    /// It is at the hub: the response is made of what comes from there.
+    AtTheHub(TubeEnd),
+}
+
+impl From<Response<Reply>> for Received {
+    fn from(response: Response<Reply>) -> Self {
+        Received::Answered(Box::new(response))
+    }
+}
+
 /// Answers a request. Whoever is known by it is so with this token, if it is by one.
-pub(super) async fn respond(
-    front: &Front,
+///
+/// Much is known of a request that comes, and little of one that waits for its answer. The first is in a box that has
+/// mostly gone when the next request is looked at, so that its room is used by all in turn and stays in the
+/// processor's cache; what a thousand requests that wait take of that counts.
+pub(super) fn respond(
+    front: Arc<Front>,
+    known: (Peer, Option<Arc<str>>),
+    request: Request<Incoming>,
+    (busy, is_known): (Busy, impl FnOnce(Option<Generation>)),
+) -> impl Future<Output = Result<Response<Reply>, Infallible>> {
+    let answering = busy.begin();
+    let is_unchunked = request.version() != Version::HTTP_11;
+    let receiving = Box::pin(receive(front, known, request, (busy.clone(), is_known)));
+    async move {
+        let received = receiving.await;
+        let responded = match received {
+            Ok(Received::Answered(response)) => Ok(*response),
+            Ok(Received::AtTheHub(from)) => answer(&busy, from).await,
+            Err(fault) => Err(fault),
+        };
+        busy.is_at(Stage::Written);
+        let mut response = responded.unwrap_or_else(|fault| reply::refused(&fault));
+        if busy.course().has_body {
+            // Nobody is to take the rest of it for the next request.
+            busy.is_last(is_unchunked);
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        if response.body().is_stream() {
+            busy.is_at(Stage::Streams);
+        }
+        Ok(response.map(|reply| reply.with(answering)))
+    }
+}
+
+/// Takes a request in.
+async fn receive(
+    front: Arc<Front>,
     (peer, only): (Peer, Option<Arc<str>>),
     mut request: Request<Incoming>,
-    (busy, is_known): (&Busy, impl FnOnce(Option<Generation>)),
-) -> Response<Reply> {
+    (busy, is_known): (Busy, impl FnOnce(Option<Generation>)),
+) -> Result<Received, HttpFault> {
     // There is none unless it is asked for.
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
-    let is_unchunked = head.version != Version::HTTP_11;
     if is_last(&head) {
-        busy.is_last(is_unchunked);
+        busy.is_last(head.version != Version::HTTP_11);
     }
     busy.has_body(!body.is_end_stream());
-    let served = match pass(front, &head, peer, is_known) {
-        Ok(passed) => serve((front, busy), &head, (&passed, only), (body, upgrade)).await,
+    let served = match pass(&front, &head, peer, is_known) {
+        Ok(passed) => serve((&front, &busy), &head, (&passed, only), (body, upgrade)).await,
         Err(fault) => Err(fault),
     };
-    busy.is_at(Stage::Written);
-    let mut response = served.unwrap_or_else(|fault| {
+    served.inspect_err(|fault| {
         tracing::debug!(
             path = head.uri.path(),
             reason = fault.reason(),
             "refused over HTTP"
         );
-        reply::refused(&fault)
-    });
-    if busy.course().has_body {
-        // Nobody is to take the rest of it for the next request.
-        busy.is_last(is_unchunked);
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    if response.body().is_stream() {
-        busy.is_at(Stage::Streams);
-    }
-    response
+    })
 }
 
 /// Lets a request pass the gate.
@@ -121,7 +161,7 @@ async fn serve(
     head: &Parts,
     (passed, only): (&Passed<'_>, Option<Arc<str>>),
     (body, upgrade): (Incoming, OnUpgrade),
-) -> Result<Response<Reply>, HttpFault> {
+) -> Result<Received, HttpFault> {
     let body = if head.method == Method::POST {
         Some(body)
     } else {
@@ -132,12 +172,13 @@ async fn serve(
         None
     };
     let (server, is_web) = match passed.route.what {
-        What::Health => return Ok(reply::bare(StatusCode::OK)),
+        What::Health => return Ok(reply::bare(StatusCode::OK).into()),
         What::Hook => {
             let from = (passed.name, passed.caller);
             // It knows no other method.
             let body = body.ok_or(HttpFault::NoSuchMethod { allowed: "POST" })?;
-            return Box::pin(post_hook((front, busy), head, from, body)).await;
+            let posted = Box::pin(post_hook((front, busy), head, from, body)).await;
+            return posted.map(Received::from);
         }
         What::OnlyServer => (only, web::is_wanted(head)),
         What::Server => (Some(Arc::from(passed.name)), web::is_wanted(head)),
@@ -147,7 +188,8 @@ async fn serve(
     let place = place(server, &head.uri, &head.headers)?;
     if is_web {
         let known = (passed.caller, passed.token);
-        return Box::pin(web::meet((front, busy), head, place, known, upgrade)).await;
+        let met = Box::pin(web::meet((front, busy), head, place, known, upgrade)).await;
+        return met.map(Received::from);
     }
     let mut errand = Errand {
         front,
@@ -163,11 +205,12 @@ async fn serve(
         return Err(HttpFault::NoSuchMethod { allowed: "POST" });
     }
     errand.key = key_of_session(&head.headers)?;
-    if head.method == Method::GET {
+    let answered = if head.method == Method::GET {
         Box::pin(errand.listen(&head.headers)).await
     } else {
         Box::pin(errand.leave()).await
-    }
+    };
+    answered.map(Received::from)
 }
 
 /// An event of an agent, for the tool that the URL names.
@@ -211,7 +254,7 @@ struct Errand<'a> {
 }
 
 impl Errand<'_> {
-    async fn post(mut self, head: &Parts, body: Incoming) -> Result<Response<Reply>, HttpFault> {
+    async fn post(mut self, head: &Parts, body: Incoming) -> Result<Received, HttpFault> {
         if !accepts(&head.headers, &["application/json", "text/event-stream"]) {
             return Err(HttpFault::NotAcceptable {
                 needed: POST_ACCEPTS,
@@ -222,7 +265,7 @@ impl Errand<'_> {
             Ok(said) => said,
             Err(fault) => {
                 let words = Refusal::Malformed { fault }.to_response(None);
-                return Ok(reply::malformed(&words));
+                return Ok(reply::malformed(&words).into());
             }
         };
         let post = Post {
@@ -234,18 +277,18 @@ impl Errand<'_> {
         if modern::is_modern(&head.headers, &post.said) {
             let from = (self.place, self.caller);
             let answer = modern::answer((self.front, self.busy), from, &head.headers, post);
-            return Ok(Box::pin(answer).await);
+            return Ok(Box::pin(answer).await.into());
         }
         self.key = key_of_session(&head.headers)?;
         if let Some(key) = self.key {
-            let busy = self.busy;
             let from = self.send(Wish::Say(key, post)).await?;
-            return answer(busy, from).await;
+            return Ok(Received::AtTheHub(from));
         }
         if !is_initialize(&post.said) {
             return Err(HttpFault::NoSession);
         }
-        Box::pin(self.begin(post)).await
+        let begun = Box::pin(self.begin(post)).await;
+        begun.map(Received::from)
     }
 
     /// A session begins with this.
@@ -299,6 +342,8 @@ impl Errand<'_> {
     }
 
     async fn send(self, wish: Wish) -> Result<TubeEnd, HttpFault> {
+        let place = self.front.inbox.reserve().await;
+        let place = place.map_err(|_| HttpFault::Ending)?;
         let (reply, from) = Tube::to(self.busy.connection());
         self.busy.is_of(self.key);
         let visit = Visit {
@@ -308,8 +353,7 @@ impl Errand<'_> {
             wish,
             reply,
         };
-        let sent = self.front.inbox.send(Input::Visited(Box::new(visit))).await;
-        sent.map_err(|_| HttpFault::Ending)?;
+        place.send(Input::Visited(Box::new(visit)));
         self.busy.is_at(Stage::AtTheHub);
         Ok(from)
     }
@@ -502,6 +546,12 @@ fn key_of_session(headers: &HeaderMap) -> Result<Option<Key>, HttpFault> {
 
 /// Whether all of these kinds are taken.
 fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
+    if headers
+        .get(ACCEPT)
+        .is_some_and(|kinds| kinds == USUALLY_ACCEPTED)
+    {
+        return true;
+    }
     kinds.iter().all(|kind| {
         let values = headers.get_all(ACCEPT).iter();
         let mut ranges = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
