@@ -9,6 +9,8 @@ use alloc::{
     vec::Vec,
 };
 
+use core::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{exchange::MintedId, ids::SessionId};
@@ -276,19 +278,36 @@ impl Subscriptions {
     /// Who hears that a resource changed: each once, whether it has subscribed to it, to what it is a part of, or to
     /// both. A server may name a part of what was subscribed to.
     pub(crate) fn subscribers(&self, uri: &str) -> BTreeSet<SessionId> {
-        let wholes = self.by_uri.iter().filter(|(whole, _)| covers(whole, uri));
-        wholes
-            .flat_map(|(_, subscription)| subscription.sessions.iter().copied())
+        self.wholes(uri)
+            .flat_map(|subscription| subscription.sessions.iter().copied())
             .collect()
     }
 
     /// Who waits to hear whether the upstream tells of it, or of what it is a part of.
-    pub(crate) fn waiting(&self, uri: &str) -> impl Iterator<Item = SessionId> {
-        let wholes = self
-            .by_uri
-            .iter()
-            .filter(move |(whole, _)| covers(whole, uri));
-        wholes.flat_map(|(_, subscription)| subscription.awaiting.iter().copied())
+    pub(crate) fn waiting<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = SessionId> {
+        self.wholes(uri)
+            .flat_map(|subscription| subscription.awaiting.iter().copied())
+    }
+
+    /// What is known of a resource, and of all that it is a part of. Its neighbours are passed over, however many
+    /// there are: a server may tell of each of them.
+    fn wholes<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = &'a Subscription> {
+        let mut end = Bound::Included(uri);
+        let beginnings = core::iter::from_fn(move || {
+            loop {
+                let mut up_to_end = self.by_uri.range::<str, _>((Bound::Unbounded, end));
+                let (known, subscription) = up_to_end.next_back()?;
+                let shared = shared_beginning(known, uri);
+                if shared.len() == known.len() {
+                    end = Bound::Excluded(&**known);
+                    return Some((known, subscription));
+                }
+                // What the resource begins with comes before whatever leaves it there.
+                end = Bound::Included(shared);
+            }
+        });
+        let wholes = beginnings.filter(move |(known, _)| covers(known, uri));
+        wholes.map(|(_, subscription)| subscription)
     }
 
     /// A session has been told that it is subscribed, by another process or by another daemon.
@@ -350,6 +369,14 @@ pub(crate) fn covers(whole: &str, uri: &str) -> bool {
     rest.is_some_and(|rest| {
         rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
     })
+}
+
+/// What one begins with as the other does.
+fn shared_beginning<'a>(other: &str, one: &'a str) -> &'a str {
+    let mut same = one.char_indices().zip(other.chars());
+    let end = same.find(|((_, ours), theirs)| ours != theirs);
+    let end = end.map_or(one.len().min(other.len()), |((at, _), _)| at);
+    one.get(..end).unwrap_or_default()
 }
 
 impl Subscription {
@@ -476,5 +503,38 @@ mod tests {
             subscriptions.subscribers("file:///a"),
             BTreeSet::from([ALICE])
         );
+    }
+
+    #[test]
+    fn whoever_wants_what_a_resource_is_a_part_of_is_found_among_its_neighbours() {
+        let uris = [
+            "",
+            "a",
+            "a:",
+            "a:/",
+            "a://",
+            "a:///b",
+            "a:///b/",
+            "a:///b/c",
+            "a:///b/c#d",
+            "a:///b/ç",
+            "a:///b/c?",
+            "a:///b!",
+            "a:///bc",
+            "a:///b/c/d/e",
+            "b",
+        ];
+        let mut subscriptions = Subscriptions::default();
+        for (number, uri) in (1..).zip(uris) {
+            subscriptions.reinstate(uri, SessionId(number));
+        }
+        for about in uris
+            .into_iter()
+            .chain(["a:///b/c/d", "a:///b/çd", "a:///b/è", "/", "c"])
+        {
+            let named = (1..).zip(uris).filter(|(_, whole)| covers(whole, about));
+            let expected: BTreeSet<_> = named.map(|(number, _)| SessionId(number)).collect();
+            assert_eq!(subscriptions.subscribers(about), expected, "{about}");
+        }
     }
 }
