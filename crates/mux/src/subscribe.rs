@@ -21,6 +21,9 @@ pub(crate) struct Subscriptions {
     by_uri: BTreeMap<Box<str>, Subscription>,
     /// How many each session holds.
     held: BTreeMap<SessionId, usize>,
+    /// Requests of ours that the upstream has not answered, by what they are about.
+    #[serde(default)]
+    errands: BTreeMap<MintedId, Box<str>>,
     /// Set while the upstream is asked for one new resource at a time: it has refused several together.
     #[serde(default)]
     singly: bool,
@@ -130,15 +133,16 @@ impl Subscriptions {
     pub(crate) fn note_errand(&mut self, uri: &str, minted: MintedId) {
         if let Some(subscription) = self.by_uri.get_mut(uri) {
             subscription.errand = Some(minted);
+            self.errands.insert(minted, uri.into());
         }
     }
 
     /// What a request of ours was about that has been answered, if anybody may still wait for that.
     pub(crate) fn take_errand(&mut self, minted: MintedId) -> Option<Box<str>> {
-        let mut all = self.by_uri.iter_mut();
-        let (uri, subscription) = all.find(|(_, known)| known.errand == Some(minted))?;
-        subscription.errand = None;
-        Some(uri.clone())
+        let uri = self.errands.remove(&minted)?;
+        let subscription = self.by_uri.get_mut(&uri)?;
+        subscription.errand.take_if(|errand| *errand == minted)?;
+        Some(uri)
     }
 
     /// The upstream has said whether it agrees to what was asked for on behalf of all.
@@ -264,6 +268,7 @@ impl Subscriptions {
 
     /// The process is gone, and with it what it was asked and had not agreed to.
     pub(crate) fn forget_asking(&mut self) {
+        self.errands.clear();
         self.singly = false;
         self.by_uri.retain(|_, subscription| {
             subscription.asking.clear();
