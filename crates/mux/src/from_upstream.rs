@@ -394,18 +394,19 @@ impl Mux {
             Era::Modern => with_meta(frame, None),
             Era::Legacy => frame.unchanged(),
         };
-        let mut subscribers = upstream.subscriptions.subscribers(&uri);
-        let era_of = |session| self.sessions.get(&session).map(|session| session.era);
-        // A wish that is acknowledged later hears of it then.
+        let mut hearers = upstream.subscriptions.subscribers(&uri);
+        // A wish hears of it behind its acknowledgement; who has subscribed with a request has nothing that it could
+        // be told behind.
         let waiting = upstream.subscriptions.waiting(&uri);
-        subscribers.extend(waiting.filter(|waiting| era_of(*waiting) == Some(Era::Modern)));
-        if subscribers.is_empty() {
+        hearers.extend(waiting.filter(|session| self.is_modern(*session)));
+        if hearers.is_empty() {
             self.drop_message(upstream_id, DropReason::NoSubscriber, out);
         }
-        for session in subscribers {
-            match self.sessions.get(&session).map(|session| session.era) {
-                Some(Era::Modern) => self.tell_updated(session, &uri, frame, out),
-                Some(Era::Legacy) | None => Mux::tell_session(session, words.clone(), out),
+        for session in hearers {
+            if self.is_modern(session) {
+                self.tell_updated(session, &uri, frame, out);
+            } else {
+                Mux::tell_session(session, words.clone(), out);
             }
         }
     }

@@ -34,6 +34,9 @@ use crate::{
     timers::Timer,
 };
 
+/// The most bytes that the name of a part may have beside that of its whole, to be kept.
+const PART_NAME_MAX: usize = 1 << 10;
+
 /// What one request wants to be told of, as far as its server tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listening {
@@ -164,12 +167,13 @@ impl Listening {
         self.uris.iter().any(|whole| covers(whole, uri))
     }
 
-    /// A resource has changed that may be told when it is acknowledged. Where several parts of one have, that is told
-    /// of the one: it is never more than it names.
+    /// A resource has changed that may be told when it is acknowledged. Where several parts of a resource have, or
+    /// one whose name is long, the resource itself is told: it is no more than the wish names, in number and in bytes.
     fn miss(&mut self, uri: &str) {
         for whole in self.uris.iter().filter(|whole| covers(whole, uri)) {
             let missed = self.missed_updates.entry(whole.clone());
-            let missed = missed.or_insert_with(|| uri.into());
+            let is_long = uri.len() > whole.len() + PART_NAME_MAX;
+            let missed = missed.or_insert_with(|| if is_long { whole.clone() } else { uri.into() });
             if **missed != *uri {
                 missed.clone_from(whole);
             }
@@ -345,7 +349,7 @@ impl Mux {
         }
     }
 
-    /// Tells a session that a resource has changed, as often as it asked for that.
+    /// Tells a session that a resource has changed, as often as it asked for that; what is not acknowledged keeps it.
     pub(crate) fn tell_updated(
         &mut self,
         session_id: SessionId,

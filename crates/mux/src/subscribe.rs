@@ -296,6 +296,8 @@ impl Subscriptions {
 
     /// What is known of a resource, and of all that it is a part of. Its neighbours are passed over, however many
     /// there are: a server may tell of each of them.
+    ///
+    /// A server tells of what somebody has asked it to. What that named in words of its own is not told to others.
     fn wholes<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = &'a Subscription> {
         let mut end = Bound::Included(uri);
         let beginnings = core::iter::from_fn(move || {
@@ -311,7 +313,10 @@ impl Subscriptions {
                 end = Bound::Included(shared);
             }
         });
-        let wholes = beginnings.filter(move |(known, _)| covers(known, uri));
+        let is_named = self.by_uri.contains_key(uri);
+        let wholes = beginnings.filter(move |(known, _)| {
+            covers(known, uri) && !(is_named && is_in_own_words(known, uri))
+        });
         wholes.map(|(_, subscription)| subscription)
     }
 
@@ -374,6 +379,13 @@ pub(crate) fn covers(whole: &str, uri: &str) -> bool {
     rest.is_some_and(|rest| {
         rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '#', '?'])
     })
+}
+
+/// Whether a part is named in words of whoever wants just that: what is asked (`?`) or pointed at (`#`). These are
+/// for nobody else, where somebody has used them; behind a `/` there is another resource.
+fn is_in_own_words(whole: &str, part: &str) -> bool {
+    let rest = part.strip_prefix(whole);
+    rest.is_some_and(|rest| rest.contains(['?', '#']))
 }
 
 /// What one begins with as the other does.
@@ -533,13 +545,41 @@ mod tests {
         for (number, uri) in (1..).zip(uris) {
             subscriptions.reinstate(uri, SessionId(number));
         }
-        for about in uris
-            .into_iter()
-            .chain(["a:///b/c/d", "a:///b/çd", "a:///b/è", "/", "c"])
-        {
-            let named = (1..).zip(uris).filter(|(_, whole)| covers(whole, about));
+        for about in uris.into_iter().chain([
+            "a:///b/c/d",
+            "a:///b/çd",
+            "a:///b/è",
+            "a:///b/c#e",
+            "/",
+            "c",
+        ]) {
+            let is_told = |whole: &str| {
+                let rest = about.strip_prefix(whole).unwrap_or_default();
+                covers(whole, about) && !(uris.contains(&about) && rest.contains(['?', '#']))
+            };
+            let named = (1..).zip(uris).filter(|(_, whole)| is_told(whole));
             let expected: BTreeSet<_> = named.map(|(number, _)| SessionId(number)).collect();
             assert_eq!(subscriptions.subscribers(about), expected, "{about}");
         }
+    }
+
+    #[test]
+    fn who_wants_the_whole_hears_nothing_of_what_another_has_asked_it() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.reinstate("db://t", ALICE);
+        assert_eq!(
+            subscriptions.subscribers("db://t?user=bob"),
+            BTreeSet::from([ALICE])
+        );
+        subscriptions.reinstate("db://t?user=bob", BOB);
+        subscriptions.reinstate("db://t/rows?of=bob", BOB);
+        for asked in ["db://t?user=bob", "db://t/rows?of=bob"] {
+            assert_eq!(
+                subscriptions.subscribers(asked),
+                BTreeSet::from([BOB]),
+                "{asked}"
+            );
+        }
+        assert_eq!(subscriptions.subscribers("db://t"), BTreeSet::from([ALICE]));
     }
 }

@@ -273,7 +273,7 @@ impl Mux {
         );
     }
 
-    fn is_modern(&self, session: SessionId) -> bool {
+    pub(crate) fn is_modern(&self, session: SessionId) -> bool {
         let session = self.sessions.get(&session);
         session.is_some_and(|session| session.era == Era::Modern)
     }

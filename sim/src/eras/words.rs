@@ -35,7 +35,10 @@ pub(crate) const URIS: [&str; 3] = ["a:1", "a:1/part", "a:2"];
 
 /// The places of the resources that this one is a part of, and its own.
 pub(crate) fn wholes_of(uri: usize) -> impl Iterator<Item = usize> {
-    let is_its = move |whole: &usize| *whole == uri || (*whole, uri) == (0, 1);
+    let is_its = move |whole: &usize| {
+        let rest = URIS[uri].strip_prefix(URIS[*whole]);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     (0..URIS.len()).filter(is_its)
 }
 

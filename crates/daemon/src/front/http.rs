@@ -498,8 +498,8 @@ async fn attend(
                 return Poll::Ready(Err(order));
             }
         }
-        let look = |context: &mut Context<'_>| Pin::new(&mut connection).poll(context);
-        if let Poll::Ready(ended) = nudges.look(context, look) {
+        let poll = |context: &mut Context<'_>| Pin::new(&mut connection).poll(context);
+        if let Poll::Ready(ended) = nudges.poll(context, poll) {
             return Poll::Ready(Ok(ended));
         }
         // With what has come by now it may be a stranger no longer.

@@ -280,9 +280,10 @@ impl Hub {
                 // Where connections are cut, its client knows from the first moment where to go on.
                 streams.begin_at(line);
                 self.world.poll_later(id, line);
+                self.world.touch_session(id);
             }
             // Where an answer is waited for there is nothing to tell before the core says so.
-            if polls || kind.0 == Wants::Receipt {
+            if kind.0 == Wants::Receipt {
                 self.world.touch_session(id);
             }
         }

@@ -229,8 +229,7 @@ pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, []) = digits.as_bytes().as_chunks() else {
         return None;
     };
-    let byte = |pair: &[u8; 2]| u8::try_from(value_of(*pair)).ok();
-    pairs.iter().map(byte).collect()
+    pairs.iter().copied().map(byte_of).collect()
 }
 
 /// The same for so many bytes, where each message names some.
@@ -238,21 +237,17 @@ pub(crate) fn array_from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_bytes().as_chunks() else {
         return None;
     };
-    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
+    let pairs: &[_; N] = pairs.try_into().ok()?;
     let mut bytes = [0; N];
-    let mut all = 0;
     for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        let value = value_of(*pair);
-        all |= value;
-        [*byte, _] = value.to_le_bytes();
+        *byte = byte_of(*pair)?;
     }
-    (all < NO_DIGIT).then_some(bytes)
+    Some(bytes)
 }
 
-/// What two digits are worth together; [`NO_DIGIT`] or more if one of them is none.
-fn value_of([high, low]: [u8; 2]) -> u16 {
+fn byte_of([high, low]: [u8; 2]) -> Option<u8> {
     let value = |digit: u8| DIGIT_VALUES[usize::from(digit)];
-    value(high) << 4 | value(low)
+    u8::try_from(value(high) << 4 | value(low)).ok()
 }
 
 /// More than two digits are worth.
@@ -275,6 +270,16 @@ mod tests {
     use super::*;
 
     const KEY: &[u8; 32] = include_bytes!("fixtures/key");
+
+    #[test]
+    fn digits_read_back_as_they_are_written_and_nothing_else_is_one() {
+        let bytes: Vec<u8> = (0..=u8::MAX).collect();
+        assert_eq!(from_hex(&hex(&bytes)), Some(bytes));
+        assert_eq!(array_from_hex("0fa9"), Some([0x0F, 0xA9]));
+        for wrong in ["g0", "0g", "A0", "0A", "/0", "0:", "`0", "0", "000", ""] {
+            assert_eq!(array_from_hex::<1>(wrong), None, "{wrong}");
+        }
+    }
 
     fn entry() -> Entry {
         let page = |cursor: Option<&str>, result: &'static str| Page {

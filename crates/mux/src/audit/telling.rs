@@ -308,7 +308,7 @@ impl Audit {
         }
         let was_told = uri.as_deref().is_none_or(|uri| {
             self.was_told_of(upstream, params, frame).is_some()
-                || self.has_missed((session, wish), uri)
+                || self.take_missed((session, wish), uri)
         });
         let client = self.clients.get(&session);
         let wants = client.is_some_and(|client| client.listens(wish, list, uri.as_deref()));
@@ -330,7 +330,7 @@ impl Audit {
     }
 
     /// Whether a wish was acknowledged just now, and this has changed before that and is not told yet.
-    fn has_missed(&mut self, (session, wish): (SessionId, &str), uri: &str) -> bool {
+    fn take_missed(&mut self, (session, wish): (SessionId, &str), uri: &str) -> bool {
         let missed = self.step.missed.get_mut(&(session, wish.into()));
         missed.is_some_and(|missed| {
             let mut wholes = missed.iter().rev();

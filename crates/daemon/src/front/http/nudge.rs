@@ -1,81 +1,73 @@
-//! A connection that asks for another look while it is looked after gets that at once.
+//! A connection that asks to be polled again while it is polled is polled again at once.
 //!
 //! hyper has a connection woken whenever a part of a body is taken out that it has put in, though both happen in one
-//! look (`docs/adr/0030`). In a thousand connections each such wake would mean to come back to one of them when all
+//! poll (`docs/adr/0030`). In a thousand connections each such wake would mean to come back to one of them when all
 //! that is known of it has long left the processor's cache.
 //!
-//! **Invariant:** no wake is lost: one that comes amid a look leads to another, or is passed on.
+//! **Invariant:** no wake is lost: one that comes amid a poll leads to another, or is passed on.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
+    mem,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker},
 };
 
-/// Nobody looks: a wake is passed on.
-const AWAY: u8 = 0;
-/// Somebody looks.
-const LOOKING: u8 = 1;
-/// Somebody looks, and was asked to look once more.
-const ASKED: u8 = 2;
+use super::lock;
 
-/// Whoever looks after one connection.
+/// The wakes that come to one connection, while it is polled and after.
 #[derive(Debug)]
 pub(super) struct Nudges {
     shared: Arc<Shared>,
-    /// The same, to be given to who is looked after.
+    /// What the connection is given to be woken by.
     waker: Waker,
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: AtomicU8,
-    /// Wakes whoever looks.
-    waker: Mutex<Option<Waker>>,
+struct Shared(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    /// A wake is passed on to whoever has polled last.
+    Away(Waker),
+    Polling,
+    /// A wake has come while it is polled.
+    Asked,
 }
 
 impl Nudges {
     pub(super) fn new() -> Self {
-        let shared = Arc::new(Shared {
-            state: AtomicU8::new(AWAY),
-            waker: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared(Mutex::new(State::Away(Waker::noop().clone()))));
         Nudges {
             waker: Waker::from(Arc::clone(&shared)),
             shared,
         }
     }
 
-    /// Looks, and once more if that is asked for meanwhile.
-    pub(super) fn look<T>(
+    /// Polls, and once more if that is asked for meanwhile.
+    pub(super) fn poll<T>(
         &self,
         context: &mut Context<'_>,
-        mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        match &mut *self.shared.waker() {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
         let mut inner = Context::from_waker(&self.waker);
-        self.shared.state.store(LOOKING, Ordering::SeqCst);
-        let mut seen = look(&mut inner);
-        if seen.is_pending() && self.shared.state.swap(LOOKING, Ordering::SeqCst) == ASKED {
-            seen = look(&mut inner);
+        self.shared.set(State::Polling);
+        let mut polled = poll(&mut inner);
+        if polled.is_pending() && matches!(self.shared.set(State::Polling), State::Asked) {
+            polled = poll(&mut inner);
         }
-        if self.shared.state.swap(AWAY, Ordering::SeqCst) == ASKED {
+        let away = State::Away(context.waker().clone());
+        if matches!(self.shared.set(away), State::Asked) {
             // Others have their turn first.
             context.waker().wake_by_ref();
         }
-        seen
+        polled
     }
 }
 
 impl Shared {
-    /// Nobody panics who holds it.
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it was before.
+    fn set(&self, state: State) -> State {
+        mem::replace(&mut *lock(&self.0), state)
     }
 }
 
@@ -85,21 +77,17 @@ impl Wake for Shared {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let asked = |state| (state != AWAY).then_some(ASKED);
-        let amid = self
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, asked);
-        if amid.is_err()
-            && let Some(waker) = &*self.waker()
-        {
-            waker.wake_by_ref();
+        let mut state = lock(&self.0);
+        match &*state {
+            State::Away(waker) => waker.wake_by_ref(),
+            State::Polling | State::Asked => *state = State::Asked,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -120,20 +108,20 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_woken_amid_a_look_is_looked_after_again_and_nobody_else_hears_of_it() {
+    fn whoever_is_woken_amid_a_poll_is_polled_again_and_nobody_else_hears_of_it() {
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let nudges = Nudges::new();
-        let mut looks = 0;
-        let seen = nudges.look(&mut Context::from_waker(&waker), |context| {
-            looks += 1;
-            if looks == 1 {
+        let mut polls = 0;
+        let polled = nudges.poll(&mut Context::from_waker(&waker), |context| {
+            polls += 1;
+            if polls == 1 {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Poll::Ready(looks)
+            Poll::Ready(polls)
         });
-        assert_eq!((seen, woken.times()), (Poll::Ready(2), 0));
+        assert_eq!((polled, woken.times()), (Poll::Ready(2), 0));
     }
 
     #[test]
@@ -141,23 +129,23 @@ mod tests {
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let nudges = Nudges::new();
-        let mut looks = 0;
-        let seen: Poll<()> = nudges.look(&mut Context::from_waker(&waker), |context| {
-            looks += 1;
+        let mut polls = 0;
+        let polled: Poll<()> = nudges.poll(&mut Context::from_waker(&waker), |context| {
+            polls += 1;
             context.waker().wake_by_ref();
             Poll::Pending
         });
-        assert_eq!((seen, looks, woken.times()), (Poll::Pending, 2, 1));
+        assert_eq!((polled, polls, woken.times()), (Poll::Pending, 2, 1));
     }
 
     #[test]
-    fn a_wake_while_nobody_looks_is_passed_on_to_who_looked_last() {
+    fn a_wake_while_nobody_polls_is_passed_on_to_who_polled_last() {
         let (before, now) = (Arc::<Woken>::default(), Arc::<Woken>::default());
         let nudges = Nudges::new();
         let mut kept = None;
         for woken in [&before, &now] {
             let waker = Waker::from(Arc::clone(woken));
-            let _pending: Poll<()> = nudges.look(&mut Context::from_waker(&waker), |context| {
+            let _pending: Poll<()> = nudges.poll(&mut Context::from_waker(&waker), |context| {
                 kept = Some(context.waker().clone());
                 Poll::Pending
             });
