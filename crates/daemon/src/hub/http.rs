@@ -269,21 +269,18 @@ impl Hub {
         if let WayOut::Posts(streams) = &mut session.outlet {
             let kind = (wants(&post.said), primes(&self.mux, id));
             streams.open(line, kind, reply);
+            let mut begins = false;
             if let Some(visited) = &mut session.visited {
                 visited.keepsakes.hear(line, &post.said);
+                begins = visited.poll_after.is_some() && kind == (Wants::Answer, Primes::Yes);
             }
-            let polls = session
-                .visited
-                .as_ref()
-                .is_some_and(|it| it.poll_after.is_some());
-            if polls && kind == (Wants::Answer, Primes::Yes) {
+            if begins {
                 // Where connections are cut, its client knows from the first moment where to go on.
                 streams.begin_at(line);
                 self.world.poll_later(id, line);
-                self.world.touch_session(id);
             }
             // Where an answer is waited for there is nothing to tell before the core says so.
-            if kind.0 == Wants::Receipt {
+            if begins || kind.0 == Wants::Receipt {
                 self.world.touch_session(id);
             }
         }
