@@ -26,6 +26,8 @@ mod tasks;
 mod upgrade;
 mod upstream;
 mod watchdog;
+#[cfg(test)]
+mod woken;
 
 pub use front::{holder as port_holder, http_addresses, token as http_token};
 pub use launch::{check_env_file, recipe};

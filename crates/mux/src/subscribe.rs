@@ -8,7 +8,6 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-
 use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};

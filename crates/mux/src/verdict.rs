@@ -64,28 +64,26 @@ pub(crate) struct Asked {
     words: Option<Arc<str>>,
 }
 
-/// Whether a server has spoken before in the era in which it does not answer now.
+/// Whether a server has spoken before in the era in which it does not answer now, as far as that counts against this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoken {
+    /// It never has, or another program has and this one says that it does not.
     Never,
     /// It never has, and whoever is here without having heard of it has come from elsewhere, and is not sent to and
     /// fro.
-    NotToGuests,
+    NeverToRefugees,
     /// It has at an earlier start, and its sessions are served from what it said then.
     AtEarlierStart,
-    /// Another program has, and this one says that it does not.
-    AsAnother,
     Yes,
 }
 
 impl Upstream {
-    /// Whether it has spoken in its era, as far as that counts against this.
-    fn has_spoken(&self, evidence: Evidence) -> Spoken {
+    fn spoken(&self, evidence: Evidence) -> Spoken {
         if !self.is_greeted() {
             return if self.attached.is_empty() {
                 Spoken::Never
             } else {
-                Spoken::NotToGuests
+                Spoken::NeverToRefugees
             };
         }
         // Another program than the one that has spoken so has to say that it does not: one that ends or is silent may
@@ -95,7 +93,7 @@ impl Upstream {
         if known.is_some_and(Known::is_of_earlier_start) {
             Spoken::AtEarlierStart
         } else if is_another {
-            Spoken::AsAnother
+            Spoken::Never
         } else {
             Spoken::Yes
         }
@@ -300,19 +298,19 @@ impl Mux {
         let upstream = self.upstreams.get(&upstream_id)?;
         let asked = upstream.asked();
         let may_turn = !upstream.has_fixed_era(&self.sessions);
-        let spoken = upstream.has_spoken(evidence);
+        let spoken = upstream.spoken(evidence);
         let verdict = self.verdicts.get(&asked.route);
         let is_found = verdict.is_some_and(|verdict| verdict.until > self.now);
         let proof = evidence.proof(asked.era);
         match spoken {
             Spoken::Yes => return None,
             Spoken::AtEarlierStart if proof.is_some() => self.take_back_words(upstream_id, out),
-            Spoken::AtEarlierStart | Spoken::AsAnother | Spoken::Never | Spoken::NotToGuests => {}
+            Spoken::AtEarlierStart | Spoken::Never | Spoken::NeverToRefugees => {}
         }
         let proof = proof.filter(|_| may_turn);
         // Of what was found before nothing is left, also where nobody is sent back for it.
         let proof = self.hold_against_verdict(upstream_id, asked, evidence, proof);
-        proof.filter(|_| !(spoken == Spoken::NotToGuests && is_found))
+        proof.filter(|_| !(spoken == Spoken::NeverToRefugees && is_found))
     }
 
     /// What is left of a proof that a server does not speak in an era, when it was found before not to speak in the

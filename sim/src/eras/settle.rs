@@ -140,7 +140,11 @@ impl World {
     fn waits(&self) -> Option<String> {
         let sessions = || self.judge.sessions.values();
         let mut open = sessions().flat_map(|session| session.open.values());
-        let open = open.find(|open| open.wish.as_ref().is_none_or(|wish| !wish.is_acknowledged));
+        let open = open.find(|open| {
+            open.wish
+                .as_ref()
+                .is_none_or(|wish| !wish.is_acknowledged())
+        });
         if let Some(open) = open {
             return Some(format!("{:?}", open.request));
         }

@@ -227,24 +227,10 @@ fn wake(waker: Option<Waker>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::Future as _,
-        pin::pin,
-        sync::atomic::{AtomicUsize, Ordering},
-        task::Wake,
-    };
+    use std::{future::Future as _, pin::pin};
 
     use super::*;
-
-    /// How often it was woken.
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::woken::Woken;
 
     fn tube() -> (Tube, TubeEnd) {
         Tube::to(ConnectionId(1))
@@ -271,30 +257,28 @@ mod tests {
 
     #[test]
     fn whoever_waits_hears_of_a_piece_and_of_the_end_of_the_last_tube() {
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
+        let (woken, waker) = Woken::new();
         let mut context = Context::from_waker(&waker);
         let (to, mut end) = tube();
         let other = to.clone();
         assert!(end.poll_recv(&mut context).is_pending());
         assert_eq!(to.send(Piece::Done), Sent::Yes);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.times(), 1);
         assert!(matches!(
             end.poll_recv(&mut context),
             Poll::Ready(Some(Piece::Done))
         ));
         assert!(end.poll_recv(&mut context).is_pending());
         drop(to);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.times(), 1);
         drop(other);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert_eq!(woken.times(), 2);
         assert!(matches!(end.poll_recv(&mut context), Poll::Ready(None)));
     }
 
     #[test]
     fn whoever_waits_for_the_end_to_go_hears_of_it() {
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
+        let (woken, waker) = Woken::new();
         let mut context = Context::from_waker(&waker);
         let (to, end) = tube();
         assert_eq!(to.send(Piece::Done), Sent::Yes);
@@ -302,7 +286,7 @@ mod tests {
         let mut closed = pin!(other.closed());
         assert!(closed.as_mut().poll(&mut context).is_pending());
         drop(end);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken.times(), 1);
         assert!(closed.as_mut().poll(&mut context).is_ready());
         assert!(to.is_closed() && to.is_taken() && !to.can_take());
         assert_eq!(to.send(Piece::Done), Sent::Gone);

@@ -146,12 +146,11 @@ impl Inquiry {
 }
 
 /// What a listener was promised and may hear.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Wish {
     pub(crate) bits: u8,
-    pub(crate) is_acknowledged: bool,
-    /// When it was.
-    pub(crate) acknowledged_at: u64,
+    /// When it was acknowledged, if it is.
+    pub(crate) acknowledged_at: Option<u64>,
     /// What of it a server has agreed to meanwhile.
     pub(crate) agreed: u8,
     /// What of it a server has been asked for since.
@@ -330,17 +329,25 @@ pub(crate) fn bit_of(uri: usize) -> u8 {
     1 << (LISTS.len() + uri)
 }
 
+/// The bits of resources in a wish.
+pub(crate) fn bits_of(uris: impl Iterator<Item = usize>) -> u8 {
+    uris.fold(0, |all, at| all | bit_of(at))
+}
+
 impl Wish {
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.acknowledged_at.is_some()
+    }
+
     /// Whether it is told of a resource: for itself, or for what it is a part of.
     pub(crate) fn wants(&self, uri: usize) -> bool {
-        wholes_of(uri).any(|at| self.bits & bit_of(at) != 0)
+        self.bits & bits_of(wholes_of(uri)) != 0
     }
 
     /// A resource changes before it is acknowledged: of what is agreed to it hears then.
     pub(crate) fn misses(&mut self, uri: usize) {
         if self.wants(uri) {
-            let wholes = wholes_of(uri).fold(0, |all, at| all | bit_of(at));
-            *self.missed.entry(uri).or_default() |= self.asked & wholes;
+            *self.missed.entry(uri).or_default() |= self.asked & bits_of(wholes_of(uri));
         }
     }
 

@@ -1,7 +1,5 @@
 //! What reaches the core, and what must come of it at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use mux::{Era, SessionId, UpstreamId};
 
 use super::{Due, Inquiry, Judge, Kind, Open, Outcome, Process, Question, Seen, Told, Wish};
@@ -61,13 +59,7 @@ impl Judge {
                 let bits = words::honoured(bits);
                 open.wish = Some(Wish {
                     bits,
-                    is_acknowledged: false,
-                    acknowledged_at: 0,
-                    agreed: 0,
-                    asked: 0,
-                    missed: BTreeMap::new(),
-                    heard: BTreeSet::new(),
-                    news: [(0, false); 3],
+                    ..Wish::default()
                 });
             }
             Shape::Subscribe(_) | Shape::Unsubscribe(_) | Shape::SetLevel(_) => {
@@ -172,7 +164,7 @@ impl Judge {
         (session.is_ending, session.ending_since) = (true, Some(self.now));
         let listens = session.open.iter().filter(|(_, open)| {
             let may_be_refused = open.inquiry.as_ref().is_some_and(Inquiry::waits);
-            open.wish.as_ref().is_some_and(|wish| wish.is_acknowledged) || may_be_refused
+            open.wish.as_ref().is_some_and(Wish::is_acknowledged) || may_be_refused
         });
         let over: Vec<String> = listens.map(|(named, _)| named.clone()).collect();
         for named in over {
@@ -218,7 +210,7 @@ impl Judge {
         let session = self.sessions.get_mut(&id)?;
         session.parked = parked;
         session.cut_at = Some(self.tick + 1);
-        let is_wish = |open: &&Open| open.wish.as_ref().is_some_and(|wish| wish.is_acknowledged);
+        let is_wish = |open: &&Open| open.wish.as_ref().is_some_and(Wish::is_acknowledged);
         let open = session.open.iter().filter(|(_, open)| !is_wish(open));
         let over: Vec<String> = open.map(|(named, _)| named.clone()).collect();
         for named in over {
@@ -405,8 +397,9 @@ impl Judge {
                 .values_mut()
                 .filter_map(|open| open.wish.as_mut());
             for wish in wishes.filter(|wish| wish.bits >> list & 1 == 1) {
+                let is_due = !is_guess && wish.is_acknowledged();
                 let (may, must) = &mut wish.news[list];
-                (*may, *must) = (*may + 1, *must || (!is_guess && wish.is_acknowledged));
+                (*may, *must) = (*may + 1, *must || is_due);
             }
         }
     }
@@ -433,7 +426,7 @@ impl Judge {
             }
             for (named, open) in &mut session.open {
                 match &mut open.wish {
-                    Some(wish) if !wish.is_acknowledged => wish.misses(uri),
+                    Some(wish) if !wish.is_acknowledged() => wish.misses(uri),
                     Some(wish) if wish.wants(uri) => {
                         self.due
                             .push(Due::Hears(session.id, mark.number, named.clone()));

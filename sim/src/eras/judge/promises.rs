@@ -2,12 +2,17 @@
 
 use mux::{SessionId, UpstreamId};
 
-use super::{Judge, Seen, bit_of};
+use super::{Judge, Seen, bit_of, bits_of};
 use crate::{
     eras::{specs::spec_of, words::URIS},
     invariants::{Broken, ensure},
     world::Held,
 };
+
+/// Which of the resources stand in these words.
+fn named_in(words: &str) -> impl Iterator<Item = usize> {
+    (0..URIS.len()).filter(move |at| words.contains(&format!(r#""{}""#, URIS[*at])))
+}
 
 impl Judge {
     /// A server says of which resources it tells.
@@ -15,18 +20,14 @@ impl Judge {
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        let uris = URIS.iter().enumerate();
-        let told = uris.filter(|(_, uri)| words.contains(&format!(r#""{uri}""#)));
-        server.tells.extend(told.map(|(at, _)| at));
+        server.tells.extend(named_in(words));
         self.wishes_are_agreed_to(id);
     }
 
     /// A server is asked on behalf of all to tell of resources: for whoever has wished for that before, and what it
     /// tells from now on is theirs if it agrees.
     pub(super) fn is_asked_to_tell(&mut self, id: UpstreamId, words: &str) {
-        let is_named = |at: &usize| words.contains(&format!(r#""{}""#, URIS[*at]));
-        let named = (0..URIS.len()).filter(is_named);
-        let bits = named.fold(0, |all, at| all | bit_of(at));
+        let bits = bits_of(named_in(words));
         // What a client has wished for that does not read, or whose server does not, may not have come up yet.
         if self.servers.get(&id).is_none_or(|server| server.is_stalled) {
             return;
@@ -45,9 +46,7 @@ impl Judge {
         let Some(server) = self.servers.get(&id) else {
             return;
         };
-        let bits = server.tells.iter();
-        let bits = bits.map(|at| bit_of(*at));
-        let bits = bits.fold(0, |all, bit| all | bit);
+        let bits = bits_of(server.tells.iter().copied());
         let here = self.sessions.values_mut();
         let here = here.filter(|session| session.upstream == Some(id));
         let open = here.flat_map(|session| session.open.values_mut());

@@ -135,10 +135,9 @@ impl Judge {
             open.news[list].0 += u32::from(is_fresh);
         }
         ensure!(
-            !std::mem::replace(&mut open.is_acknowledged, true),
+            open.acknowledged_at.replace(self.tick).is_none(),
             "{id} hears twice: {text}"
         );
-        open.acknowledged_at = self.tick;
         let wanted = open.bits;
         let names = |uri: &str| filter.contains(&format!(r#""{uri}""#));
         for (at, uri) in words::URIS.iter().enumerate() {
@@ -167,7 +166,8 @@ impl Judge {
         };
         let may = if session.era == Some(Era::Modern) {
             let open = wish.and_then(|wish| session.open.get_mut(wish)?.wish.as_mut());
-            let Some(open) = open.filter(|open| open.is_acknowledged && open.bits >> list & 1 == 1)
+            let Some(open) =
+                open.filter(|open| open.is_acknowledged() && open.bits >> list & 1 == 1)
             else {
                 return Err(Broken(format!(
                     "{id} hears what it did not ask for: {text}"
@@ -197,7 +197,7 @@ impl Judge {
         };
         let is_wanted = match &wish {
             Some(wish) => session.open.get(wish).is_some_and(|open| {
-                let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged);
+                let wish = open.wish.as_ref().filter(|wish| wish.is_acknowledged());
                 wish.is_some_and(|wish| wish.wants(uri))
             }),
             None => {
@@ -222,7 +222,7 @@ impl Judge {
         let session = self.sessions.get_mut(&id);
         let open = named.and_then(|named| session?.open.get_mut(named));
         let wish = open.and_then(|open| open.wish.as_mut());
-        let wish = wish.filter(|wish| wish.is_acknowledged && wish.acknowledged_at == tick);
+        let wish = wish.filter(|wish| wish.acknowledged_at == Some(tick));
         let is_rightly_told = wish.is_some_and(|wish| {
             let has_changed = wish.missed.keys().any(|at| is_part(*at));
             has_changed && wish.wants(uri) && wish.heard.insert(uri)

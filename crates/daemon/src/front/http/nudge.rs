@@ -87,30 +87,12 @@ impl Wake for Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
-
-    /// How often it was woken.
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Woken {
-        fn times(&self) -> usize {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
+    use crate::woken::Woken;
 
     #[test]
     fn whoever_is_woken_amid_a_poll_is_polled_again_and_nobody_else_hears_of_it() {
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
+        let (woken, waker) = Woken::new();
         let nudges = Nudges::new();
         let mut polls = 0;
         let polled = nudges.poll(&mut Context::from_waker(&waker), |context| {
@@ -126,8 +108,7 @@ mod tests {
 
     #[test]
     fn whoever_never_rests_has_others_have_their_turn() {
-        let woken = Arc::<Woken>::default();
-        let waker = Waker::from(Arc::clone(&woken));
+        let (woken, waker) = Woken::new();
         let nudges = Nudges::new();
         let mut polls = 0;
         let polled: Poll<()> = nudges.poll(&mut Context::from_waker(&waker), |context| {
@@ -140,17 +121,16 @@ mod tests {
 
     #[test]
     fn a_wake_while_nobody_polls_is_passed_on_to_who_polled_last() {
-        let (before, now) = (Arc::<Woken>::default(), Arc::<Woken>::default());
+        let (before, now) = (Woken::new(), Woken::new());
         let nudges = Nudges::new();
         let mut kept = None;
-        for woken in [&before, &now] {
-            let waker = Waker::from(Arc::clone(woken));
-            let _pending: Poll<()> = nudges.poll(&mut Context::from_waker(&waker), |context| {
+        for (_, waker) in [&before, &now] {
+            let _pending: Poll<()> = nudges.poll(&mut Context::from_waker(waker), |context| {
                 kept = Some(context.waker().clone());
                 Poll::Pending
             });
         }
         kept.unwrap().wake();
-        assert_eq!((before.times(), now.times()), (0, 1));
+        assert_eq!((before.0.times(), now.0.times()), (0, 1));
     }
 }
