@@ -186,9 +186,9 @@ impl Mux {
         let honoured = Filter::in_params(frame, params).unwrap_or_default();
         let honoured: BTreeSet<Box<str>> = honoured.resource_subscriptions.into_iter().collect();
         // What it has not agreed to is not what it is listened to for.
-        let told = heard.uris.iter().filter(|uri| honoured.contains(*uri));
-        let told = told.cloned().collect();
-        let uris = core::mem::replace(&mut heard.uris, told);
+        let uris = heard.uris.take().unwrap_or_default();
+        let told = uris.iter().filter(|uri| honoured.contains(*uri));
+        heard.uris = Some(told.cloned().collect());
         let before = heard.before.take();
         if let Some(before) = before {
             self.listen_no_longer(upstream_id, before.request, out);

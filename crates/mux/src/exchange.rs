@@ -197,6 +197,17 @@ impl Exchanges {
         self.issued
     }
 
+    /// An earlier daemon has sent this, and its upstream still owes what comes of it.
+    pub(crate) fn inherit(&mut self, id: MintedId, exchange: Exchange) {
+        self.open.insert(id, exchange);
+    }
+
+    /// The requests by which the upstream is listened to, oldest first.
+    pub(crate) fn lasting(&self) -> impl Iterator<Item = MintedId> {
+        let lasting = self.open.iter().filter(|(_, it)| it.is_lasting());
+        lasting.map(|(id, _)| *id)
+    }
+
     /// Ends the exchange that a response, or a cancellation, refers to.
     ///
     /// `None` means that nobody is waiting: a duplicate, an answer after the deadline, or a server

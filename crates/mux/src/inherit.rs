@@ -67,6 +67,7 @@ impl Mux {
             sessions: contents.sessions.len(),
             is_ready: contents.handshake.is_some(),
         });
+        self.inherit_findings(&contents);
         let now = self.now;
         let means = (self.epoch, self.scales.of_another());
         let opening = opening_of(&contents);
@@ -100,14 +101,6 @@ impl Mux {
             now + self.limits.ghost_life,
             now + self.limits.abandoned_life,
         );
-        let has_tasks = contents
-            .handshake
-            .as_ref()
-            .is_some_and(|handshake| handshake.offers.has(Offer::Tasks));
-        if has_tasks || upstream.private == Some(DECLARES_TASKS) {
-            let route = contents.key.route.clone();
-            self.unshareable.insert(route, DECLARES_TASKS);
-        }
         self.routes.insert(contents.key, upstream_id);
         let is_ready = contents.handshake.is_some();
         upstream.handshake = contents.handshake;
@@ -126,10 +119,24 @@ impl Mux {
                 let answer = Refusal::OwnerGone.to_response(Some(id));
                 Mux::tell_upstream(upstream_id, answer, out);
             }
+            self.inherit_listening(upstream_id, &contents.listens, out);
             self.idle_if_unwanted(upstream_id, out);
         } else {
             let upstream = upstream_id;
             out.act(Action::StopUpstream { upstream });
+        }
+    }
+
+    /// What the earlier daemon had found of the server itself.
+    fn inherit_findings(&mut self, contents: &Contents) {
+        let handshake = contents.handshake.as_ref();
+        let has_tasks = handshake.is_some_and(|handshake| handshake.offers.has(Offer::Tasks));
+        if has_tasks || contents.private.as_deref() == Some(DECLARES_TASKS) {
+            let route = contents.key.route.clone();
+            self.unshareable.insert(route, DECLARES_TASKS);
+        }
+        if contents.is_of_one_era {
+            self.inherit_verdict(&contents.key, contents.program);
         }
     }
 

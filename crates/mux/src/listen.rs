@@ -61,7 +61,8 @@ pub(crate) struct Listening {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heard {
     pub(crate) request: MintedId,
-    pub(crate) uris: Vec<Box<str>>,
+    /// `None`: an earlier daemon asked, and for what is not known.
+    pub(crate) uris: Option<Vec<Box<str>>>,
     #[serde(default)]
     since: Moment,
     /// What an earlier program has asked for counts as acknowledged.
@@ -74,6 +75,19 @@ pub(crate) struct Heard {
 
 fn always() -> bool {
     true
+}
+
+impl Heard {
+    /// What an earlier daemon asked for counts as acknowledged, and tells of changes until this one has asked.
+    fn of_earlier_daemon(request: MintedId, now: Moment) -> Self {
+        Heard {
+            request,
+            uris: None,
+            since: now,
+            is_acknowledged: true,
+            before: None,
+        }
+    }
 }
 
 /// What became of a request by which a server was listened to.
@@ -384,11 +398,8 @@ impl Mux {
             return;
         };
         let uris = upstream.subscriptions.uris_to_ask_for();
-        if upstream
-            .heard
-            .as_ref()
-            .is_some_and(|heard| heard.uris == uris)
-        {
+        let heard = upstream.heard.as_ref();
+        if heard.is_some_and(|heard| heard.uris.as_ref() == Some(&uris)) {
             return;
         }
         // What comes to be wanted while it may still acknowledge the last is asked for together.
@@ -422,17 +433,42 @@ impl Mux {
             );
             upstream.heard = Some(Heard {
                 request,
-                uris,
+                uris: Some(uris),
                 since: self.now,
                 is_acknowledged: false,
                 before,
             });
+            self.touch_record(upstream_id);
             Mux::tell_upstream(upstream_id, Outgoing::from(words), out);
         } else {
             over.extend(before.map(|before| before.request));
         }
         for request in over {
             self.listen_no_longer(upstream_id, request, out);
+        }
+    }
+
+    /// A server is listened to by what an earlier daemon asked it. Of two, the older one tells of changes: the other
+    /// had come to take its place.
+    pub(crate) fn inherit_listening(
+        &mut self,
+        upstream_id: UpstreamId,
+        requests: &[MintedId],
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        for request in requests {
+            let exchange = Exchange::of_errand(Errand::Listen, self.now);
+            upstream.exchanges.inherit(*request, exchange);
+        }
+        let Some((oldest, others)) = requests.split_first() else {
+            return;
+        };
+        upstream.heard = Some(Heard::of_earlier_daemon(*oldest, self.now));
+        for request in others {
+            self.listen_no_longer(upstream_id, *request, out);
         }
     }
 
@@ -446,6 +482,7 @@ impl Mux {
         if let Some(upstream) = self.upstreams.get_mut(&upstream_id)
             && upstream.exchanges.close(request).is_some()
         {
+            self.touch_record(upstream_id);
             let words = cancellation(request, "another has taken its place");
             Mux::tell_upstream(upstream_id, words, out);
         }
@@ -461,6 +498,7 @@ impl Mux {
         how: Unheard<'_>,
         out: &mut Outbox,
     ) {
+        self.touch_record(upstream_id);
         let now = self.now;
         let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
@@ -475,7 +513,8 @@ impl Mux {
         upstream.heard = heard.before.map(|before| *before);
         match how {
             Unheard::Refused(answer) => {
-                self.on_listen_refused(upstream_id, &heard.uris, answer, out);
+                let uris = heard.uris.unwrap_or_default();
+                self.on_listen_refused(upstream_id, &uris, answer, out);
             }
             Unheard::Ended => {
                 if now - heard.since >= self.limits.good_service {

@@ -23,6 +23,7 @@ use crate::{
     class::{Capability, Class},
     era::Era,
     event::{IdleTimeout, OnRestart, Program, Record, Route, Scope},
+    exchange::MintedId,
     handshake::Handshake,
     ids::{SessionId, UpstreamId},
     moment::Moment,
@@ -81,6 +82,8 @@ pub(crate) struct Contents {
     pub(crate) starts: u64,
     /// What it was started from, if that is known.
     pub(crate) program: Option<Program>,
+    /// Whether its server was found not to speak in the other era.
+    pub(crate) is_of_one_era: bool,
     /// Why it serves one session only, though its scope is wider.
     pub(crate) private: Option<String>,
     /// `None` unless the process serves.
@@ -92,6 +95,8 @@ pub(crate) struct Contents {
     pub(crate) ghosts: Vec<SessionId>,
     /// What the server has asked and has no answer to.
     pub(crate) asks: Vec<RequestId>,
+    /// By which requests a server of the modern era is listened to, oldest first.
+    pub(crate) listens: Vec<MintedId>,
 }
 
 /// The same as it is written. The route holds environment values: there is no `Debug` here.
@@ -106,6 +111,9 @@ struct Written {
     /// Whether it is spoken to as in the modern era.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     modern: bool,
+    /// Whether its server does not speak in the other era.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    one_era: bool,
     /// Set when the process is for one session alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<u64>,
@@ -146,6 +154,8 @@ struct Written {
     /// Ids as the server wrote them.
     #[serde(default)]
     asks: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    listens: Vec<MintedId>,
 }
 
 fn once() -> u64 {
@@ -213,21 +223,29 @@ impl Mux {
     /// Leaves with the guardian what has changed. Called once for each event, when all else is done.
     pub(crate) fn leave_records(&mut self, out: &mut Outbox) {
         while let Some(id) = self.unrecorded.pop_first() {
-            let now = self.now;
+            let record = self.record_of(id);
             let Some(upstream) = self.upstreams.get_mut(&id) else {
                 continue;
             };
-            if !upstream.has_process() {
-                upstream.recorded = None;
+            if upstream.recorded == record {
                 continue;
             }
-            let record = upstream.record(now);
-            if upstream.recorded.as_ref() != Some(&record) {
-                upstream.recorded = Some(record.clone());
+            upstream.recorded.clone_from(&record);
+            if let Some(record) = record {
                 let upstream = id;
                 out.act(Action::Record { upstream, record });
             }
         }
+    }
+
+    /// What the next daemon must know of an upstream now; nothing if it has no process.
+    pub(crate) fn record_of(&mut self, id: UpstreamId) -> Option<Record> {
+        let key = &self.upstreams.get(&id)?.key;
+        let found = self.verdict_to_keep(&key.route);
+        let is_of_one_era = found.is_some_and(|found| found.refused == key.era.other());
+        let upstream = self.upstreams.get_mut(&id);
+        let upstream = upstream.filter(|upstream| upstream.has_process())?;
+        Some(upstream.record(self.now, is_of_one_era))
     }
 }
 
@@ -238,8 +256,7 @@ impl Upstream {
         callers.any(|caller| self.brief.here.contains(&caller))
     }
 
-    /// What the next daemon must know of it now.
-    pub(crate) fn record(&mut self, now: Moment) -> Record {
+    fn record(&mut self, now: Moment, is_of_one_era: bool) -> Record {
         let judged_at = self.judged_at(now);
         let haunting = self.lanes.haunting(judged_at);
         let (class, key) = (self.class(), &self.key);
@@ -262,6 +279,7 @@ impl Upstream {
             route: to_hex(&key.route.0),
             class: class.names().into_iter().map(ToString::to_string).collect(),
             modern: key.era == Era::Modern,
+            one_era: is_of_one_era,
             session: key.session.map(|session| session.0),
             scope: self.scope.name().to_owned(),
             scope_reason: self.scope_reason.as_ref().to_owned(),
@@ -284,6 +302,7 @@ impl Upstream {
                 .chain(undecided)
                 .map(ToString::to_string)
                 .collect(),
+            listens: self.exchanges.lasting().collect(),
         };
         // Strings and numbers can always be written.
         Record(Bytes::from(
@@ -349,6 +368,7 @@ impl Contents {
             withheld: written.withheld.into_iter().map(Arc::from).collect(),
             starts: written.starts,
             program: written.program,
+            is_of_one_era: written.one_era,
             private: written.private,
             handshake,
             level: written.level.as_deref().and_then(Level::from_name),
@@ -359,6 +379,7 @@ impl Contents {
                 .iter()
                 .map(|id| RequestId::from_json(id).ok_or("an id in it is malformed"))
                 .collect::<Result<_, _>>()?,
+            listens: written.listens,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     moment::Moment,
     mux::Mux,
     recall::Known,
+    routing::RouteKey,
     upstream::{State, StopCause, Upstream},
 };
 
@@ -233,6 +234,18 @@ impl Mux {
         }
     }
 
+    /// An earlier daemon has found that the server of a process which it has left speaks in no other era.
+    pub(crate) fn inherit_verdict(&mut self, key: &RouteKey, program: Option<Program>) {
+        let verdict = Verdict {
+            refused: Some(key.era.other()),
+            until: self.now + self.limits.verdict_life,
+            proof: Proof::Whole,
+            program,
+            words: None,
+        };
+        self.verdicts.insert(key.route.clone(), verdict);
+    }
+
     fn find_refused(&mut self, asked: Asked, proof: Proof) {
         let life = match proof {
             // The other era is given as long to prove itself, and then only its process can.
@@ -270,6 +283,7 @@ impl Mux {
             return;
         }
         let refused = verdict.refused;
+        self.touch_record(upstream_id);
         if !is_kept_with_words {
             out.act(Action::KeepFinding {
                 upstream: upstream_id,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http_modern::{ask, request},
-    support::{Client, Home},
+    support::{Client, Home, until},
 };
 
 const TOLD: &str = "fake://counter";
@@ -14,10 +14,14 @@ fn subscribe(client: &mut Client, uri: &str) -> Value {
     client.request("resources/subscribe", json!({"uri": uri}))
 }
 
+/// What a server notes that is told to.
+const RECORD: &str = "record";
+
 /// A legacy client is subscribed to what its server tells, and hears of no other.
 fn subscribes(home: &Home, era: &str) -> Client {
-    let mut alice = home.session(&["--era", era]);
-    let mut bob = home.session(&["--era", era]);
+    let options = ["--era", era, "--record", &home.file(RECORD)];
+    let mut alice = home.session(&options);
+    let mut bob = home.session(&options);
     let refused = subscribe(&mut bob, UNTOLD);
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
     let agreed = subscribe(&mut alice, TOLD);
@@ -25,9 +29,13 @@ fn subscribes(home: &Home, era: &str) -> Client {
     let refused = subscribe(&mut alice, UNTOLD);
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
     bob.call("touch", json!({"uri": TOLD}));
-    let updated = alice.wait_for(|message| message["method"] == "notifications/resources/updated");
+    let updated = alice.wait_for(is_update);
     assert_eq!(updated["params"]["uri"], TOLD);
     alice
+}
+
+fn is_update(message: &Value) -> bool {
+    message["method"] == "notifications/resources/updated"
 }
 
 #[test]
@@ -43,9 +51,28 @@ fn a_legacy_client_at_a_modern_server_also_after_that_has_ended() {
     home.done(&["restart", "fake-server"]);
     assert_ne!(alice.server_pid(), before);
     alice.call("touch", json!({"uri": TOLD}));
-    alice.wait_for(|message| message["method"] == "notifications/resources/updated");
+    alice.wait_for(is_update);
     let refused = subscribe(&mut alice, UNTOLD);
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
+}
+
+#[test]
+fn a_modern_server_that_outlives_its_daemon_tells_its_legacy_client_once_and_stays_the_only_one() {
+    let home = Home::new();
+    let mut alice = subscribes(&home, "modern");
+    for _ in 0..2 {
+        let ended = home.count(RECORD, "cancelled");
+        home.kill_daemon();
+        alice.come_to_rest();
+        until("the end of what the dead daemon was told by", || {
+            home.count(RECORD, "cancelled") > ended
+        });
+        alice.call("touch", json!({"uri": TOLD}));
+        alice.wait_for(is_update);
+        alice.hears_nothing();
+    }
+    // One to find that it does not speak as it was asked first, and one that serves.
+    assert_eq!(home.count(RECORD, "started"), 2);
 }
 
 /// A modern client is promised what its server tells, and nothing else.

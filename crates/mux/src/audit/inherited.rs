@@ -8,7 +8,7 @@ use wire::{Frame, Message, Method};
 use super::{
     Audit, Invariant,
     client::unknown,
-    server::{Ask, Process, Server},
+    server::{Ask, Process, Server, Working},
 };
 use crate::{
     LineNumber, Past, Record, Said, SessionId, UpstreamId,
@@ -37,6 +37,7 @@ impl Audit {
             let key = contents.key;
             server.launched = Some((key.route, key.session));
             server.class = Some(key.class);
+            server.era = key.era;
             server.is_initialized = contents.handshake.is_some();
             server.spoken = contents.handshake.map(|handshake| handshake.version);
             for id in contents.asks {
@@ -49,6 +50,9 @@ impl Audit {
                     again: 0,
                 };
                 server.asks.insert(id, ask);
+            }
+            for id in contents.listens {
+                server.sent.insert(id, Working::default());
             }
         }
         self.servers.insert(upstream, server);

@@ -72,7 +72,7 @@ pub(super) struct Server {
 }
 
 /// A request that a process works on.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Working {
     /// Of a request that is counted in a group.
     pub(super) print: Option<Print>,

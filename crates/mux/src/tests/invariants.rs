@@ -9,7 +9,7 @@ use std::{
 use wire::RequestId;
 
 use crate::{
-    Mux, Outbox, Record, SessionId,
+    Mux, Outbox, Record, SessionId, UpstreamId,
     audit::Audit,
     exchange::{Kept, Owner},
     inquiry::Inquiry,
@@ -30,12 +30,14 @@ pub(super) fn check_settled(mux: &mut Mux) {
 
 /// The guardian has what there is to tell of each process, but for what time alone has changed.
 fn check_records(mux: &mut Mux) {
-    let now = mux.now;
-    for upstream in mux.upstreams.values_mut().filter(|u| u.has_process()) {
-        let id = upstream.id;
+    let all: Vec<UpstreamId> = mux.upstreams.keys().copied().collect();
+    for id in all {
+        let Some(fresh) = mux.record_of(id) else {
+            continue;
+        };
+        let upstream = &mux.upstreams[&id];
         let left = upstream.recorded.clone();
         let left = left.unwrap_or_else(|| panic!("of {id} nothing is recorded"));
-        let fresh = upstream.record(now);
         if left == fresh {
             continue;
         }
@@ -44,7 +46,8 @@ fn check_records(mux: &mut Mux) {
             let handshake = contents.handshake.map(|handshake| handshake.version);
             let of_time = (contents.sessions, contents.ghosts);
             let rest = (contents.key, contents.asks, contents.level);
-            ((handshake, rest, contents.private), of_time)
+            let rest = (rest, contents.private, contents.listens);
+            ((handshake, rest), of_time)
         };
         let (left, (sessions, ghosts)) = of(&left);
         let (fresh, (_, fresh_ghosts)) = of(&fresh);

@@ -149,3 +149,79 @@ fn a_legacy_client_cannot_listen_in_the_words_of_the_modern_era() {
             -> alice: tools/list_changed
     "#]]);
 }
+
+#[test]
+fn what_an_earlier_daemon_listened_by_ends_when_the_next_one_is_heard() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #"listen:0" modern changes=tools watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools
+            -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> u1: cancelled #2
+            -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        the daemon dies
+        alice comes back
+        u1: tools/list_changed
+        u1: resources/updated uri=a:1
+            ! u1 dropped: no-subscriber
+        alice: replays sent subscriptions/listen #"listen:0" modern changes=tools watches=a:1
+            -> u1: subscriptions/listen #4294967297 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: resources/updated uri=a:1
+        alice is replayed
+            ! 1 replayed, 0 refused
+        u1: subscriptions/acknowledged #4294967297 changes=tools watches=a:1
+            -> u1: cancelled #3
+            -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> alice: resources/updated of #"listen:0" uri=a:1
+        u1: resources/updated uri=a:1
+            -> alice: resources/updated of #"listen:0" uri=a:1
+        u1: result #3 {"resultType":"complete"}
+            ! u1 dropped: unknown-response
+        the daemon dies
+        u1: result #4294967297 {"resultType":"complete"}
+        1 s pass
+            after 73 ms
+            -> u1: subscriptions/listen #8589934593 modern {"toolsListChanged":true}
+    "#]]);
+}
+
+#[test]
+fn of_two_requests_that_an_earlier_daemon_listened_by_the_one_that_was_to_replace_the_other_ends_at_once()
+ {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #2 watches=a:1
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+        alice: subscriptions/listen #2 modern watches=a:2
+            -> u1: subscriptions/listen #3 modern {"resourceSubscriptions":["a:1","a:2"]}
+        the daemon dies
+            -> u1: cancelled #3
+        u1: subscriptions/acknowledged #3 watches=a:1+a:2
+        alice comes back
+        alice: replays sent subscriptions/listen #1 modern watches=a:1
+            -> u1: subscriptions/listen #4294967297 modern {"resourceSubscriptions":["a:1"]}
+        alice: replays sent subscriptions/listen #2 modern watches=a:2
+        alice is replayed
+            ! 2 replayed, 0 refused
+        1 s pass
+        u1: subscriptions/acknowledged #4294967297 watches=a:1
+            -> u1: cancelled #2
+            -> alice: subscriptions/acknowledged of #1 {"resourceSubscriptions":["a:1"]}
+            -> u1: subscriptions/listen #4294967298 modern {"resourceSubscriptions":["a:1","a:2"]}
+        u1: subscriptions/acknowledged #4294967298 watches=a:1+a:2
+            -> u1: cancelled #4294967297
+            -> alice: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:2"]}
+    "#]]);
+}

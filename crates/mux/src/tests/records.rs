@@ -433,3 +433,48 @@ fn what_was_asked_for_a_list_keeps_nobody_from_being_asked_by_the_next_daemon() 
             ! u1 separates x
     "#]]);
 }
+
+#[test]
+fn that_a_server_speaks_in_one_era_alone_is_known_to_the_next_daemon() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets
+            -> found of u2: not=legacy
+            -> alice: result #0 version=2025-11-25
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob comes
+            -> bob: result #0 version=2025-11-25
+        the daemon dies
+        carol comes
+            -> carol: result #0 version=2025-11-25
+    "#]]);
+}
+
+#[test]
+fn a_server_that_may_speak_in_both_eras_is_asked_by_the_next_daemon_too() {
+    check(expect![[r#"
+        alice opens
+        alice: tools/call #1 modern tool=t
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets
+            -> u1: tools/call #2 modern
+        the daemon dies
+        bob comes
+            -> start u4294967297 for bob
+    "#]]);
+}
