@@ -144,6 +144,8 @@ struct Step {
     due: Vec<(UpstreamId, u64)>,
     /// A client that was greeted by an earlier daemon, and the version that it had asked for.
     recalled: Option<(SessionId, String)>,
+    /// A client that says what it has said to an earlier daemon.
+    replayed: Option<SessionId>,
     /// A server of an earlier daemon, which must be stopped or answered what it had asked.
     inherited: Option<UpstreamId>,
     /// Requests that a line at fault may have answered, of which the server may hear that nobody waits.

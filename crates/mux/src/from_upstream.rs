@@ -19,7 +19,7 @@ use crate::{
     mux::Mux,
     refusal::Refusal,
     stream::Stream,
-    upstream::{Standing, Upstream},
+    upstream::{Origin, Standing, Upstream},
     verbosity::{Level, UNASKED},
 };
 
@@ -386,19 +386,21 @@ impl Mux {
     ) {
         let uri = params.uri.as_ref().and_then(|span| frame.text(span));
         let uri = uri.unwrap_or_default();
-        let Some(upstream) = self.upstreams.get(&upstream_id) else {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
             return;
         };
+        if upstream.origin == Origin::EarlierDaemon {
+            upstream.missed.note(&uri);
+        }
         let words = match upstream.key.era {
             // It names our own request.
             Era::Modern => with_meta(frame, None),
             Era::Legacy => frame.unchanged(),
         };
         let mut hearers = upstream.subscriptions.subscribers(&uri);
-        // A wish hears of it behind its acknowledgement; who has subscribed with a request has nothing that it could
-        // be told behind.
-        let waiting = upstream.subscriptions.waiting(&uri);
-        hearers.extend(waiting.filter(|session| self.is_modern(*session)));
+        // A wish hears of it behind its acknowledgement. Who subscribes with a request hears of it at once: its own
+        // server could tell it before the answer, too.
+        hearers.extend(upstream.subscriptions.waiting(&uri));
         if hearers.is_empty() {
             self.drop_message(upstream_id, DropReason::NoSubscriber, out);
         }

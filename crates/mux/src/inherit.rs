@@ -267,6 +267,7 @@ impl Mux {
         let Some(upstream_id) = self.sessions.get(&session_id).and_then(Session::upstream) else {
             return;
         };
+        self.tell_missed_updates(session_id, upstream_id, &uri, out);
         // A server that was taken over may have it already, and loses nothing when it hears of it again.
         self.bring_subscriptions((session_id, upstream_id), &[uri], out);
     }

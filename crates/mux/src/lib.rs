@@ -47,6 +47,7 @@ mod limits;
 mod listen;
 mod lists;
 mod memory;
+mod missed;
 mod modern;
 mod moment;
 mod mux;

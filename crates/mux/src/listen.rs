@@ -32,6 +32,7 @@ use crate::{
     session::Whereabouts,
     subscribe::covers,
     timers::Timer,
+    upstream::Upstream,
 };
 
 /// The most bytes that the name of a part may have beside that of its whole, to be kept.
@@ -194,6 +195,20 @@ impl Listening {
         }
     }
 
+    /// Its session comes back to a process that has told of changes meanwhile.
+    fn miss_all(&mut self, upstream: &Upstream) {
+        let changed = self
+            .lists
+            .iter()
+            .filter(|list| upstream.changes.has(**list));
+        self.missed.extend(changed);
+        let uris = self.uris.iter().flat_map(|uri| upstream.missed.of(uri));
+        let uris: Vec<Box<str>> = uris.map(Box::from).collect();
+        for uri in uris {
+            self.miss(&uri);
+        }
+    }
+
     /// What has changed meanwhile of what it is told of, now that it is acknowledged.
     fn take_missed(&mut self) -> (BTreeSet<List>, BTreeSet<Box<str>>) {
         let updates = core::mem::take(&mut self.missed_updates).into_iter();
@@ -260,6 +275,9 @@ impl Mux {
             // It waited for its server, and would last for as long as the session, which is over.
             self.answer(session_id, id, line, ended(id), out);
             return;
+        }
+        if session.is_replayed() {
+            listening.miss_all(upstream);
         }
         for uri in &listening.uris {
             if !upstream.subscriptions.want(uri, session_id) {

@@ -64,6 +64,11 @@ impl List {
 }
 
 impl Changes {
+    /// Whether the process has said that this one has changed.
+    pub(crate) fn has(&self, list: List) -> bool {
+        self.windows.contains_key(&list)
+    }
+
     /// When the next window ends that somebody waits for.
     fn next_end(&self) -> Option<Moment> {
         let waiting = self.windows.values().filter(|window| window.held.is_some());
@@ -200,8 +205,7 @@ impl Mux {
         }
         let missed = List::ALL.into_iter().filter(|list| {
             // Of a process that it never saw every list is new.
-            let has_changed =
-                upstream.origin == Origin::Here || upstream.changes.windows.contains_key(list);
+            let has_changed = upstream.origin == Origin::Here || upstream.changes.has(*list);
             has_changed && session.offers.has(list.offer())
         });
         let missed: Vec<List> = missed.collect();

@@ -30,6 +30,12 @@ pub(crate) struct Replay {
     left_askable: bool,
 }
 
+impl Replay {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lines > 0
+    }
+}
+
 impl Mux {
     pub(crate) fn on_session_replayed(
         &mut self,

@@ -351,6 +351,11 @@ impl Session {
         matches!(self.opening.link, Link::Keeping | Link::Posts)
     }
 
+    /// Whether it says once more what it has said to an earlier daemon.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replay.has_begun()
+    }
+
     /// Whether it should not be read for now. Whoever is asked something must be heard: the call that
     /// makes the server ask may be what all else waits for. Who does not read, and has said much in place
     /// of the answer, is not heard for that any longer.

@@ -280,10 +280,10 @@ impl Subscriptions {
     }
 
     /// Who hears that a resource changed: each once, whether it has subscribed to it, to what it is a part of, or to
-    /// both. A server may name a part of what was subscribed to.
+    /// both. A server may name a part of what was subscribed to, and may tell of it before it answers.
     pub(crate) fn subscribers(&self, uri: &str) -> BTreeSet<SessionId> {
         self.wholes(uri)
-            .flat_map(|subscription| subscription.sessions.iter().copied())
+            .flat_map(|it| it.sessions.iter().chain(it.asking.values()).copied())
             .collect()
     }
 

@@ -29,6 +29,7 @@ use crate::{
     listen::Heard,
     lists::Changes,
     memory::Memory,
+    missed::Missed,
     moment::Moment,
     noise::Noise,
     once::Once,
@@ -99,6 +100,9 @@ pub(crate) struct Upstream {
     /// How often in a row it has ended that soon.
     #[serde(default)]
     pub(crate) unheard_in_a_row: u32,
+    /// What sessions that are not back yet have not heard of.
+    #[serde(default)]
+    pub(crate) missed: Missed,
     /// Its signs of life.
     pub(crate) pulse: Pulse,
     /// Changes of its lists.
@@ -287,6 +291,7 @@ impl Upstream {
             subscriptions: Subscriptions::default(),
             heard: None,
             unheard_in_a_row: 0,
+            missed: Missed::default(),
             pulse: Pulse::default(),
             changes: Changes::default(),
             listeners: BTreeSet::new(),

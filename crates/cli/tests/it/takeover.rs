@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -132,11 +133,18 @@ fn subscriptions_and_log_levels_go_on() {
     let uri = "fake://a";
     alice.request("resources/subscribe", json!({"uri": uri}));
     alice.request("logging/setLevel", json!({"level": "info"}));
+    let is_update = |message: &Value| message["method"] == "notifications/resources/updated";
+    // What changes before her shim is back she hears when it is.
+    let shim = alice.process();
+    shim.signal(Signal::STOP);
     home.kill_daemon();
-    // What changes before her shim is back nobody can tell her.
-    alice.come_to_rest();
     bob.call("touch", json!({"uri": uri}));
-    let updated = alice.wait_for(|message| message["method"] == "notifications/resources/updated");
+    bob.hears_nothing();
+    shim.signal(Signal::CONT);
+    let updated = alice.wait_for(is_update);
+    assert_eq!(updated["params"], json!({"uri": uri}));
+    bob.call("touch", json!({"uri": uri}));
+    let updated = alice.wait_for(is_update);
     assert_eq!(updated["params"]["uri"], uri);
     alice.call("log", json!({"level": "info", "text": "after"}));
     let logged = alice.wait_for(|message| message["method"] == "notifications/message");

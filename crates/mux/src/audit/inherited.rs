@@ -1,6 +1,6 @@
 //! What was there before these books: servers of an earlier daemon, and what clients had said to it.
 
-use std::string::String;
+use std::{collections::BTreeSet, string::String};
 
 use serde::Deserialize;
 use wire::{Frame, Message, Method};
@@ -38,6 +38,7 @@ impl Audit {
             server.launched = Some((key.route, key.session));
             server.class = Some(key.class);
             server.era = key.era;
+            server.told_of = Some(BTreeSet::new());
             server.is_initialized = contents.handshake.is_some();
             server.spoken = contents.handshake.map(|handshake| handshake.version);
             for id in contents.asks {
@@ -81,6 +82,7 @@ impl Audit {
         past: Past,
         said: &Said,
     ) {
+        self.step.replayed = Some(session);
         match (past, said) {
             (Past::Kept, Said::One(frame)) => self.recall(session, frame),
             (Past::Kept, Said::Batch(_)) => {}

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use wire::{Method, ProgressToken, RequestId};
 
 use super::print::Print;
-use crate::{Class, Era, Route, SessionId};
+use crate::{
+    Class, Era, Route, SessionId,
+    missed::{ADDRESS_MAX, RESOURCES_MAX},
+};
 
 /// What there is of an upstream's process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,9 @@ pub(super) struct Server {
     /// Results of its tools that sessions have got, where other sessions may get them, too.
     #[serde(default)]
     pub(super) results: BTreeSet<Print>,
+    /// Of one that was taken over, the resources that it has told of since. Whoever comes back may not have heard.
+    #[serde(default)]
+    pub(super) told_of: Option<BTreeSet<Box<str>>>,
     /// What it has asked and has no answer to.
     pub(super) asks: BTreeMap<RequestId, Ask>,
     /// Sessions whose `initialize` was answered with it, and those of the modern era that have come to it.
@@ -119,6 +125,23 @@ impl Server {
         self.skipped.extend(self.issued + 1..id);
         self.issued = id;
         true
+    }
+
+    /// It tells that a resource has changed.
+    pub(super) fn tells_of(&mut self, uri: &str) {
+        if let Some(told_of) = &mut self.told_of {
+            told_of.insert(uri.into());
+        }
+    }
+
+    /// Whether whoever comes back may hear that a resource has changed. Where it has told of many, or of one whose
+    /// address is long, that may be every one.
+    pub(super) fn has_told_of(&self, uri: &str) -> bool {
+        let is_too_much = |all: &BTreeSet<Box<str>>| {
+            all.len() > RESOURCES_MAX || all.iter().any(|it| it.len() > ADDRESS_MAX)
+        };
+        let told_of = self.told_of.as_ref();
+        told_of.is_some_and(|all| all.contains(uri) || is_too_much(all))
     }
 
     /// Whether whoever comes is served at once.

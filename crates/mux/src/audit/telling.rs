@@ -211,6 +211,9 @@ impl Audit {
             uri: uri.map(Box::from),
         };
         if let Some(uri) = told.changed() {
+            if let Some(server) = self.servers.get_mut(&upstream) {
+                server.tells_of(uri);
+            }
             for client in self.clients.values_mut() {
                 if client.upstream == Some(upstream) {
                     client.may_miss(uri);
@@ -264,11 +267,14 @@ impl Audit {
                     && self.may_be_meant(session, upstream)
             }
             Method::ResourceUpdated => {
-                let told = self.was_told_of(upstream, params, frame);
-                let uri = told.and_then(|told| told.uri.as_ref());
+                let comes_back = self.step.replayed == Some(session);
+                let was_told = self.was_told_of(upstream, params, frame).is_some();
+                let uri = params.uri.as_ref().and_then(|span| frame.text(span));
                 let client = self.clients.get(&session);
-                uri.zip(client)
-                    .is_some_and(|(uri, client)| client.has_asked_for(uri))
+                uri.zip(client).is_some_and(|(uri, client)| {
+                    (was_told || comes_back && self.has_told_of(upstream, &uri))
+                        && client.has_asked_for(&uri)
+                })
             }
             Method::ElicitationComplete => self.was_told(upstream, method, frame).is_some(),
             _unknown => {
@@ -309,6 +315,7 @@ impl Audit {
         let was_told = uri.as_deref().is_none_or(|uri| {
             self.was_told_of(upstream, params, frame).is_some()
                 || self.take_missed((session, wish), uri)
+                || self.is_acknowledged_now((session, wish)) && self.has_told_of(upstream, uri)
         });
         let client = self.clients.get(&session);
         let wants = client.is_some_and(|client| client.listens(wish, list, uri.as_deref()));
@@ -327,6 +334,16 @@ impl Audit {
             .told
             .iter()
             .find(|told| told.upstream == upstream && told.changed() == Some(uri.as_ref()))
+    }
+
+    fn is_acknowledged_now(&self, (session, wish): (SessionId, &str)) -> bool {
+        self.step.missed.contains_key(&(session, wish.into()))
+    }
+
+    /// Whether a server that was taken over has told of a resource since.
+    fn has_told_of(&self, upstream: UpstreamId, uri: &str) -> bool {
+        let server = self.servers.get(&upstream);
+        server.is_some_and(|server| server.has_told_of(uri))
     }
 
     /// Whether a wish was acknowledged just now, and this has changed before that and is not told yet.

@@ -19,7 +19,7 @@ fn a_legacy_client_is_subscribed_at_a_modern_server_when_that_has_acknowledged_i
             -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
         alice: resources/subscribe #2 uri=a:2
         u1: resources/updated uri=a:1
-            ! u1 dropped: no-subscriber
+            -> alice: resources/updated uri=a:1
         u1: subscriptions/acknowledged #3 changes=tools watches=a:1
             -> u1: cancelled #2
             -> alice: result #1

@@ -178,6 +178,7 @@ fn what_an_earlier_daemon_listened_by_ends_when_the_next_one_is_heard() {
         u1: subscriptions/acknowledged #4294967297 changes=tools watches=a:1
             -> u1: cancelled #3
             -> alice: subscriptions/acknowledged of #"listen:0" {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> alice: tools/list_changed of #"listen:0"
             -> alice: resources/updated of #"listen:0" uri=a:1
         u1: resources/updated uri=a:1
             -> alice: resources/updated of #"listen:0" uri=a:1

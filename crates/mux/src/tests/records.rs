@@ -478,3 +478,78 @@ fn a_server_that_may_speak_in_both_eras_is_asked_by_the_next_daemon_too() {
             -> start u4294967297 for bob
     "#]]);
 }
+
+#[test]
+fn who_comes_back_hears_what_has_changed_meanwhile_of_what_it_was_promised_to_hear_of() {
+    check(expect![[r#"
+        u1 serves alice bob
+        alice: resources/subscribe #1 uri=a:1
+            -> u1: resources/subscribe #2 uri=a:1
+        u1: result #2
+            -> alice: result #1
+        the daemon dies
+        u1: resources/updated uri=a:1
+            ! u1 dropped: no-subscriber
+        u1: resources/updated uri=a:1/part
+            ! u1 dropped: no-subscriber
+        u1: resources/updated uri=a:2
+            ! u1 dropped: no-subscriber
+        alice comes back
+        alice: replays kept initialize #0
+        alice: replays kept resources/subscribe #1 uri=a:1
+            -> alice: resources/updated uri=a:1
+            -> alice: resources/updated uri=a:1/part
+            -> u1: resources/subscribe #4294967297 uri=a:1
+        alice is replayed
+            ! 2 replayed, 0 refused
+        bob comes back
+        bob: replays kept initialize #0
+        bob is replayed
+            ! 1 replayed, 0 refused
+        bob: resources/subscribe #1 uri=a:1
+            -> u1: resources/subscribe #4294967298 uri=a:1
+        u1: resources/updated uri=a:1
+            -> alice: resources/updated uri=a:1
+            -> bob: resources/updated uri=a:1
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+        alice: replays kept resources/subscribe #1 uri=a:1
+            -> u1: resources/subscribe #8589934593 uri=a:1
+    "#]]);
+}
+
+#[test]
+fn a_wish_that_is_said_once_more_hears_what_has_changed_meanwhile_and_a_new_one_does_not() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools watches=a:1
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged+resources.subscribe
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools
+            -> u1: subscriptions/listen #3 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        u1: subscriptions/acknowledged #3 changes=tools watches=a:1
+            -> u1: cancelled #2
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        the daemon dies
+        u1: tools/list_changed
+        u1: resources/updated uri=a:1/part
+            ! u1 dropped: no-subscriber
+        alice comes back
+        alice: replays sent subscriptions/listen #1 modern changes=tools watches=a:1
+            -> u1: subscriptions/listen #4294967297 modern {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+        alice is replayed
+            ! 1 replayed, 0 refused
+        bob opens
+        bob: subscriptions/listen #1 modern changes=tools watches=a:1
+        u1: subscriptions/acknowledged #4294967297 changes=tools watches=a:1
+            -> u1: cancelled #3
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+            -> alice: tools/list_changed of #1
+            -> alice: resources/updated of #1 uri=a:1/part
+            -> bob: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
+    "#]]);
+}

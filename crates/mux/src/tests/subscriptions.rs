@@ -113,7 +113,7 @@ fn wishes_are_weighed_when_they_are_sent_not_when_they_come() {
             -> u1: resources/unsubscribe #3 uri=a:b
             -> u1: resources/subscribe #4 uri=a:b
         u1: resources/updated uri=a:b
-            ! u1 dropped: no-subscriber
+            -> bob: resources/updated uri=a:b
     "#]]);
 }
 
@@ -197,7 +197,7 @@ fn a_new_process_hears_of_all_subscriptions() {
             -> u1: resources/subscribe #7 uri=a:1
         u1: result #5
         u1: resources/updated uri=a:1
-            ! u1 dropped: no-subscriber
+            -> bob: resources/updated uri=a:1
     "#]]);
 }
 

@@ -367,6 +367,17 @@ impl Open {
             Shape::Subscribe(_) | Shape::Unsubscribe(_)
         )
     }
+
+    /// Whether it subscribes its session to a resource, or to what that is a part of.
+    pub(crate) fn subscribes_to(&self, uri: usize) -> bool {
+        let mut wholes = wholes_of(uri);
+        matches!(self.request.shape, Shape::Subscribe(at) if wholes.any(|whole| whole == usize::from(at)))
+    }
+
+    /// Whether this server has it.
+    pub(crate) fn is_at_server(&self, id: UpstreamId) -> bool {
+        self.sent.is_some_and(|(at, _)| at == id)
+    }
 }
 
 impl Server {
@@ -457,6 +468,7 @@ sights! {
     HeardChange = "heard of a change",
     HeardUpdate = "heard of a resource",
     HeardBehind = "heard of a resource behind",
+    HeardBefore = "heard of a resource before the answer",
     HeardLog = "heard a log",
     /// A server said on the stream of a request what belongs to that.
     AskedWithin = "asked on a stream",

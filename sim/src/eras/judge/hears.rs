@@ -418,9 +418,16 @@ impl Judge {
             let is_subscribed = session.is_greeted
                 && words::wholes_of(uri)
                     .any(|at| session.topics.get(words::URIS[at]) == Some(&Some(true)));
-            // One that is being changed may be either.
-            let is_changing = session.open.values().any(Open::changes_topics);
-            if is_subscribed && !is_changing {
+            // One that is being changed may be either, but for one that its server has been asked for and nothing else.
+            let mut changing = session.open.values().filter(|it| it.changes_topics());
+            let is_due = match (changing.next(), changing.next()) {
+                (None, _) => is_subscribed,
+                (Some(only), None) => {
+                    !only.overlaps && only.is_at_server(id) && only.subscribes_to(uri)
+                }
+                (Some(_), Some(_)) => false,
+            };
+            if is_due {
                 self.due
                     .push(Due::Hears(session.id, mark.number, String::new()));
             }

@@ -210,6 +210,10 @@ impl Judge {
             }
         };
         ensure!(is_wanted, "{id} hears what it did not ask for: {text}");
+        let is_early = wish.is_none() && session.open.values().any(|it| it.subscribes_to(uri));
+        if is_early {
+            self.saw(Seen::HeardBefore);
+        }
         self.saw(Seen::HeardUpdate);
         self.hears(id, mark, &wish.unwrap_or_default(), text)
     }
