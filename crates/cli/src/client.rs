@@ -9,17 +9,18 @@ use std::{
     error, fmt,
     io::{self, BufRead, BufReader, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
+use daemon::admin::{Outcome, Upstream};
 use serde_json::{Value, json, value::RawValue};
 use shim::{
     places::Places,
-    preface::{Ask, Join, SessionAsk},
+    preface::{AdminAsk, Ask, Join, SessionAsk},
     rendezvous::Start,
-    workspace,
+    workspace::{self, Workspace},
 };
 
 use self::message::Incoming;
@@ -83,13 +84,13 @@ struct Patience {
 /// A session that the daemon has accepted.
 fn connect(
     places: &Places,
-    ask: Ask,
+    (ask, start): (Ask, Start),
     patience: Option<Duration>,
 ) -> anyhow::Result<BufReader<UnixStream>> {
     // No time at all would mean no limit.
     let least = Duration::from_millis(1);
     let within = patience.map_or(HEARS_WITHIN, |whole| whole.clamp(least, HEARS_WITHIN));
-    let opened = daemon_link::open(places, Start::IfNeeded, ask, within);
+    let opened = daemon_link::open(places, start, ask, within);
     opened.map_err(|error| {
         let no_answer = error.downcast_ref::<NoAnswer>();
         let is_late = no_answer.is_some_and(|it| it.is_late);
@@ -100,29 +101,85 @@ fn connect(
     })
 }
 
+/// Which server a client is for, and what may be done for that.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// Name of the server
+    name: String,
+    /// Workspace of the session; without it, the folder that you are in decides
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Fail if the server does not run, in place of starting it
+    #[arg(long)]
+    no_start: bool,
+}
+
+/// Nobody runs whom this is for, and nobody was to be started.
+#[derive(Debug, thiserror::Error)]
+#[error("`{server}` does not run here; without `--no-start` it is started")]
+pub(crate) struct NotStarted {
+    server: String,
+}
+
+impl Target {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Fails unless a session that asks for this now joins a process that runs.
+    fn check_that_it_runs(
+        &self,
+        places: &Places,
+        workspace: Option<&Workspace>,
+    ) -> anyhow::Result<()> {
+        let Outcome::Status(status) = daemon_link::ask(places, AdminAsk::Status)? else {
+            bail!("the daemon answered another question");
+        };
+        let here = workspace.map(|workspace| workspace.path.to_string_lossy());
+        let is_joined = |upstream: &Upstream| {
+            let is_of_workspace = upstream.workspace.is_some();
+            upstream.server == self.name
+                && upstream.state == "ready"
+                && upstream.scope != "session"
+                && (!is_of_workspace || upstream.workspace.as_deref() == here.as_deref())
+        };
+        if status.upstreams.iter().any(is_joined) {
+            return Ok(());
+        }
+        let server = self.name.clone();
+        Err(NotStarted { server }.into())
+    }
+}
+
 impl Client {
-    /// Opens a session, which starts the daemon and the server if they do not run.
+    /// Opens a session, which starts the daemon and the server if they do not run and may be started.
     pub(crate) fn open(
         places: &Places,
-        server: &str,
-        workspace: Option<&Path>,
+        target: &Target,
         patience: Option<Duration>,
     ) -> anyhow::Result<Self> {
         let begun = Instant::now();
+        let workspace = workspace::find(target.workspace.as_deref())?;
+        let start = if target.no_start {
+            target.check_that_it_runs(places, workspace.as_ref())?;
+            Start::Never
+        } else {
+            Start::IfNeeded
+        };
         let ask = Ask::Session(SessionAsk {
-            server: server.to_owned(),
+            server: target.name.clone(),
             command: Vec::new(),
             address: None,
             directory: None,
             scope: None,
-            workspace: workspace::find(workspace)?,
+            workspace,
             pass: Vec::new(),
             join: Join::Any,
             resume: None,
             env: std::env::vars_os().collect(),
         });
         let mut client = Client {
-            stream: connect(places, ask, patience)?,
+            stream: connect(places, (ask, start), patience)?,
             requests: 0,
             patience: patience.map(|whole| Patience {
                 whole,

@@ -5,7 +5,7 @@ use std::{error, fmt, io, process::ExitCode};
 use shim::{rendezvous::RendezvousError, workspace::BadFolder};
 
 use crate::{
-    client::{ErrorAnswer, TimedOut},
+    client::{ErrorAnswer, NotStarted, TimedOut},
     daemon_link::NoAnswer,
 };
 
@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     Failed,
     /// The command line is wrong.
     Usage,
-    /// There is no daemon to be had.
+    /// There is no daemon to be had, or no server where none was to be started.
     Unreachable,
     /// The tool answered with an error.
     ToolFailed,
@@ -72,7 +72,7 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
                 Exit::ToolFailed
             };
         }
-        if cause.is::<RendezvousError>() || cause.is::<NoAnswer>() {
+        if cause.is::<RendezvousError>() || cause.is::<NoAnswer>() || cause.is::<NotStarted>() {
             return Exit::Unreachable;
         }
     }

@@ -5,6 +5,7 @@
 //! `XDG_*` can lead to a second daemon.
 
 use std::{
+    collections::BTreeSet,
     env, error, fmt, fs, io,
     os::unix::{
         ffi::OsStrExt,
@@ -142,8 +143,8 @@ impl Places {
             Some(self.logs.as_path()),
             self.socket.parent(),
         ];
-        let mut folders: Vec<&Path> = folders.into_iter().flatten().collect();
-        folders.dedup();
+        // Several may be one.
+        let folders: BTreeSet<&Path> = folders.into_iter().flatten().collect();
         let faults = folders.into_iter().map(folder::check_if_there);
         faults.filter_map(Result::err).collect()
     }

@@ -56,13 +56,23 @@ impl<'a> Json<'a> {
 
     /// What is at a path: names of members, and numbers of elements from 0 on, with dots between.
     ///
-    /// A name with a dot in it cannot be said.
+    /// A name may have dots itself; where that can be read in several ways, the first step is as short as leads on.
     pub fn at(self, path: &str) -> Option<Json<'a>> {
-        path.split('.').try_fold(self, |value, step| {
-            value.member(step).or_else(|| {
-                let number: usize = step.parse().ok()?;
-                value.elements()?.get(number).copied()
-            })
+        let dots = path.match_indices('.').map(|(at, _)| at);
+        dots.chain([path.len()]).find_map(|end| {
+            let (step, rest) = path.split_at(end);
+            let there = self.step(step)?;
+            match rest.strip_prefix('.') {
+                Some(rest) => there.at(rest),
+                None => Some(there),
+            }
+        })
+    }
+
+    fn step(self, step: &str) -> Option<Json<'a>> {
+        self.member(step).or_else(|| {
+            let number: usize = step.parse().ok()?;
+            self.elements()?.get(number).copied()
         })
     }
 }
@@ -92,6 +102,14 @@ mod tests {
         ] {
             assert_eq!(at(text, path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_name_may_have_dots() {
+        assert_eq!(at(r#"{"a.b":1}"#, "a.b"), Some("1"));
+        assert_eq!(at(r#"{"a.b":{"c":[2]},"a":{}}"#, "a.b.c.0"), Some("2"));
+        assert_eq!(at(r#"{"a":{"b":1},"a.b":2}"#, "a.b"), Some("1"));
+        assert_eq!(at(r#"{"a.b":1}"#, "a"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `mcpool call`: one call of one tool.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use shim::places::Places;
 
 use crate::{
     args::Output,
-    client::Client,
+    client::{Client, Target},
     exit::{Exit, WrongUsage},
     ui::{Format, Page, Render, Ui},
 };
@@ -17,8 +17,8 @@ use crate::{
 /// Call a tool of a server, starting the server if it does not run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name of the server
-    name: String,
+    #[command(flatten)]
+    target: Target,
     /// Name of the tool
     tool: String,
     /// The arguments, a JSON object; `-` reads it from stdin
@@ -27,9 +27,6 @@ pub(crate) struct Args {
     /// Give up after this time, as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Workspace of the session; without it, the folder that you are in decides
-    #[arg(long, value_name = "DIR")]
-    workspace: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -51,8 +48,7 @@ struct Answer {
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
     let arguments = arguments(&args.arguments)?;
-    let workspace = args.workspace.as_deref();
-    let mut client = Client::open(places, &args.name, workspace, args.timeout)?;
+    let mut client = Client::open(places, &args.target, args.timeout)?;
     let result = CallResult {
         raw: client.call(&args.tool, &arguments, ui)?,
     };

@@ -1,6 +1,6 @@
 //! `mcpool tools`: what a server can do.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -8,7 +8,7 @@ use shim::places::Places;
 
 use crate::{
     args::Output,
-    client::Client,
+    client::{Client, Target},
     exit::Exit,
     ui::{Align, Page, Render, Table, Ui},
 };
@@ -19,11 +19,11 @@ const DESCRIPTION_MAX: usize = 70;
 /// List the tools of a server, starting it if it does not run
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name of the server
-    name: String,
-    /// Workspace of the session; without it, the folder that you are in decides
-    #[arg(long, value_name = "DIR")]
-    workspace: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    /// Give up after this time, as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     output: Output,
 }
@@ -53,10 +53,10 @@ struct InputSchema {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let mut client = Client::open(places, &args.name, args.workspace.as_deref(), None)?;
+    let mut client = Client::open(places, &args.target, args.timeout)?;
     let listing = Listing {
         schema: 1,
-        server: args.name.clone(),
+        server: args.target.name().to_owned(),
         tools: client.tools()?,
     };
     ui.show(&listing, args.output.format())?;

@@ -18,6 +18,7 @@ use crate::{
     config_file,
     moving::{
         machine::{self, Found, Machine},
+        policies::Policies,
         stale,
     },
     survey::{Session, behind_mcpool},
@@ -29,16 +30,21 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     };
     let files = machine.files(clients::ALL);
     let stale = stale::all_stale(&machine, &patient.places.state);
+    let policies = Policies::read(&machine, clients::ALL);
     let found = files
         .iter()
-        .flat_map(|found| of_file(patient, &machine, found));
+        .flat_map(|found| of_file(patient, (&machine, &policies), found));
     let stale = stale.iter().map(|stale| {
         Finding::problem(Check::Clients, stale.what()).next(format!("run: {}", stale.mend()))
     });
     found.chain(stale).collect()
 }
 
-fn of_file(patient: &Patient<'_>, machine: &Machine, found: &Found) -> Vec<Finding> {
+fn of_file(
+    patient: &Patient<'_>,
+    (machine, policies): (&Machine, &Policies),
+    found: &Found,
+) -> Vec<Finding> {
     let name = found.client.name;
     let file = machine.shown(&found.path);
     let problem = |what: String| {
@@ -57,6 +63,7 @@ fn of_file(patient: &Patient<'_>, machine: &Machine, found: &Found) -> Vec<Findi
     match clients::survey(&text, found.client) {
         Ok(entries) => {
             let mut findings = outdated(patient, name, &entries);
+            findings.extend(denied(policies, found, &file, &entries));
             let on = Entries::that_are_on(&text, found, entries);
             findings.extend(on.without_program(name, &file));
             findings.extend(on.of_unknown_servers(patient, name, &file));
@@ -90,6 +97,38 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
         Finding::note(Check::Clients, what).next("start that session anew")
     };
     sessions.filter(runs_one).map(tell).collect()
+}
+
+/// Entries by which mcpool starts what a rule of their client denies: it would not have been made so. Where the rules
+/// cannot be read, nobody knows.
+fn denied(policies: &Policies, found: &Found, file: &str, entries: &[Entry]) -> Vec<Finding> {
+    let client = found.client;
+    let mut names = Vec::new();
+    for entry in entries {
+        match policies.deny(client, entry) {
+            Ok(true) => names.push(entry.name.as_str()),
+            Ok(false) => {}
+            Err(why) => {
+                let what = format!("what {} may run is not known: {why}", client.name);
+                let next =
+                    "mend it; until then nobody can say whether it denies what mcpool starts";
+                return vec![Finding::problem(Check::Clients, what).next(next)];
+            }
+        }
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let what = format!(
+        "managed policy, or settings of yours that say the same, deny what mcpool starts for {}, as {file} says: {}",
+        client.name,
+        names.join(", ")
+    );
+    let next = format!(
+        "remove it there, or run: mcpool undo --client {}",
+        client.id
+    );
+    vec![Finding::problem(Check::Clients, what).next(next)]
 }
 
 /// The entries of a file that start mcpool.

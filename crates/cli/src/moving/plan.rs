@@ -20,7 +20,6 @@ use super::{
     shadow::{self, Shadows, Standing},
     stale,
 };
-use crate::survey::behind_mcpool;
 
 /// What a user wants imported.
 pub(crate) struct Wish<'a> {
@@ -244,7 +243,7 @@ impl File<'_> {
         }
         let local = match &entry.kind {
             Kind::Local(local) => local,
-            Kind::Ours(command) => return self.denied_by_now(entry, behind_mcpool(&command.words)),
+            Kind::Ours(_) => return self.denied_by_now(entry),
             Kind::LeftAlone(Reason::Remote) if self.is_at_our_address(entry) => {
                 return Decision::Nothing;
             }
@@ -282,11 +281,9 @@ impl File<'_> {
     }
 
     /// Of one that goes through mcpool already: whether a rule has come since that denies what it starts.
-    fn denied_by_now(&self, entry: &Entry, own: &[String]) -> Decision {
-        let policies = &self.means.policies;
-        let policy = policies.of_project(self.found.client, entry.project.as_deref());
-        let is_denied = policy.is_ok_and(|policy| policy.denies(&entry.name, own));
-        if !is_denied || own.is_empty() {
+    fn denied_by_now(&self, entry: &Entry) -> Decision {
+        let denied = self.means.policies.deny(self.found.client, entry);
+        if !denied.is_ok_and(|is_denied| is_denied) {
             return Decision::Nothing;
         }
         Decision::Leave(format!(

@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-use config::clients::{Client, Policy, Rules};
+use config::clients::{Client, Entry, Kind, Policy, Rules};
 
 use super::machine::{Machine, means_missing};
-use crate::config_file;
+use crate::{config_file, survey::behind_mcpool};
 
 /// The rules of clients.
 pub(crate) struct Policies {
@@ -35,6 +35,19 @@ impl Policies {
             Some(Err(why)) => Err(why.clone()),
             None => Err("its rules were not read".to_owned()),
         }
+    }
+
+    /// Whether a rule denies what an entry that goes through mcpool has it start, where it says what that is.
+    pub(crate) fn deny(&self, client: &Client, entry: &Entry) -> Result<bool, String> {
+        let Kind::Ours(command) = &entry.kind else {
+            return Ok(false);
+        };
+        let own = behind_mcpool(&command.words);
+        if own.is_empty() {
+            return Ok(false);
+        }
+        let policy = self.of_project(client, entry.project.as_deref())?;
+        Ok(policy.denies(&entry.name, own))
     }
 
     /// The rules of a client for a server of this project: its own lists are those of the project,

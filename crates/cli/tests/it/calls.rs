@@ -29,6 +29,30 @@ fn tools_are_listed_and_the_server_is_started_for_it() {
 }
 
 #[test]
+fn nothing_is_started_where_that_is_not_wanted() {
+    let home = home();
+    let never = |verb: &[&str], code: i32, words: &str| {
+        let ran = home.run(&[verb, &["--no-start"]].concat());
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.stderr.contains(words), "{ran:?}");
+    };
+    never(&["tools", "fake"], 3, "not running");
+    assert_eq!(home.daemon_pid(), None);
+    // The daemon alone is not enough, nor is a server of another workspace.
+    let other = home.project("other");
+    let mut alice = home.configured("fake");
+    home.done(&["add", "another", "--", FAKE_SERVER]);
+    never(&["tools", "another"], 3, "`another` does not run here");
+    alice.server_pid();
+    let elsewhere = ["call", "fake", "echo", "--workspace"];
+    let elsewhere = [&elsewhere[..], &[other.to_str().unwrap()]].concat();
+    never(&elsewhere, 3, "`fake` does not run here");
+    never(&["call", "fake", "echo", r#"{"text":"hi"}"#], 0, "");
+    never(&["tools", "fake"], 0, "");
+    assert_eq!(home.upstream_pids().len(), 1);
+}
+
+#[test]
 fn a_call_prints_the_text_or_the_raw_result() {
     let home = home();
     assert_eq!(

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran, finish, programs};
+use crate::{
+    doctor::{examined, problem},
+    support::{Home, Ran, finish, programs},
+};
 
 const ENTRY: &str = r#"{"command": "uvx", "args": ["s"]}"#;
 
@@ -178,7 +181,29 @@ fn what_a_service_has_told_a_client_is_heeded_from_its_copy() {
             rules == DENIED,
             "{ran:?}"
         );
+        let (code, found) = examined(&home, "clients", &[]);
+        let told = found
+            .iter()
+            .filter_map(|finding| finding["what"].as_str())
+            .find(|what| what.contains("deny what mcpool starts"));
+        assert_eq!(told.is_some(), rules == DENIED, "{found:?}");
+        assert_eq!(code, Some(i32::from(rules == DENIED)), "{found:?}");
     }
+}
+
+#[test]
+fn rules_that_nobody_can_read_any_more_are_told_of_what_goes_through_mcpool() {
+    let home = Home::new();
+    let text = format!(r#"{{"mcpServers": {{"git": {ENTRY}}}}}"#);
+    write(&home.user(), ".claude.json", &text);
+    home.done(&["import", "--apply"]);
+    write(&home.user(), ".claude/settings.json", "{");
+    let (what, next) = problem(&home, "clients");
+    assert!(
+        what.contains("what Claude Code may run is not known"),
+        "{what}"
+    );
+    assert!(next.contains("mend it"), "{next}");
 }
 
 #[test]
