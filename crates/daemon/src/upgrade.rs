@@ -26,7 +26,7 @@ pub(crate) use frozen::{
     FrozenSession, FrozenSpec, FrozenStand, Hex, NOWHERE, Os,
 };
 pub use rehearsal::check_state;
-pub(crate) use successor::{Successor, UNDER_WAY, UpgradeWish};
+pub(crate) use successor::{NotNow, Successor, UNDER_WAY, UpgradeWish};
 
 /// What the system's monotonic clock shows, which is the same in every program.
 pub(crate) fn monotonic() -> Duration {

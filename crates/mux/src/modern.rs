@@ -98,6 +98,9 @@ impl Mux {
             return Ok(());
         };
         let opening = &session.opening;
+        if let Some(refusal) = &opening.refused {
+            return Err(refusal.clone());
+        }
         // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
         // was there before that showed.
         let is_new = session.upstream().is_none();

@@ -1,7 +1,7 @@
 //! `mcpool upgrade`: the running daemon goes on as the program that is installed now.
 
 use std::{
-    thread,
+    mem, thread,
     time::{Duration, Instant},
 };
 
@@ -18,9 +18,16 @@ use crate::{
     ui::{Format, Page, Render, Ui},
 };
 
-/// How long it is tried again, and the pause between, while something is in the way that passes by itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is tried again while something is in the way that passes by itself: a request that has come in part is
+/// given up in half a minute.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// The first pause between, and the longest: the daemon hears nobody for a moment while it tries.
 const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// When a person is told what is waited for.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 
 /// Have the running daemon go on as the program that is installed now
 ///
@@ -50,14 +57,14 @@ impl Shown {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let shown = Shown::of(upgrade(places)?);
+    let shown = Shown::of(upgrade(places, ui)?);
     ui.show(&shown, args.output.format())?;
     Ok(Exit::Done)
 }
 
 /// Upgrades the daemon that runs, and tells a person of it; says whether there was one.
 pub(super) fn upgrade_if_running(places: &Places, ui: &mut Ui) -> anyhow::Result<bool> {
-    let shown = Shown::of(upgrade(places)?);
+    let shown = Shown::of(upgrade(places, ui)?);
     if shown.upgraded {
         ui.show(&shown, Format::Plain)?;
     }
@@ -65,8 +72,8 @@ pub(super) fn upgrade_if_running(places: &Places, ui: &mut Ui) -> anyhow::Result
 }
 
 /// `None` if no daemon runs.
-fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
-    match ask_until_it_can_be(places) {
+fn upgrade(places: &Places, ui: &mut Ui) -> anyhow::Result<Option<Upgraded>> {
+    match ask_until_it_can_be(places, ui) {
         Ok(Outcome::Upgraded(upgraded)) => Ok(Some(upgraded)),
         Ok(_) => bail!("the daemon gave another answer than one to an upgrade"),
         Err(error) if is_not_running(&error) => Ok(None),
@@ -81,19 +88,24 @@ fn upgrade(places: &Places) -> anyhow::Result<Option<Upgraded>> {
 }
 
 /// Asks again for as long as what is in the way passes by itself: sessions that just come in, for one.
-fn ask_until_it_can_be(places: &Places) -> anyhow::Result<Outcome> {
+fn ask_until_it_can_be(places: &Places, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
+    let mut pause = PAUSE;
+    let mut is_told = false;
     loop {
         let answer = daemon_link::ask(places, AdminAsk::Upgrade);
-        let is_for_now = |error: &anyhow::Error| {
-            error
-                .downcast_ref::<Declined>()
-                .is_some_and(|declined| declined.is_for_now)
+        let declined = answer.as_ref().err().and_then(|error| error.downcast_ref());
+        let is_for_now = |declined: &&Declined| declined.is_for_now;
+        let waited = begun.elapsed();
+        let Some(declined) = declined.filter(is_for_now).filter(|_| waited < PATIENCE) else {
+            return answer;
         };
-        match answer {
-            Err(error) if is_for_now(&error) && begun.elapsed() < PATIENCE => thread::sleep(PAUSE),
-            answer => return answer,
+        if waited >= TOLD_AFTER && !mem::replace(&mut is_told, true) {
+            let seconds = PATIENCE.as_secs();
+            ui.remark(format_args!("{declined}; it is tried for {seconds} s"));
         }
+        thread::sleep(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
-    http_modern::{call_of, fitted, sessions},
+    http_modern::{self, call_of, fitted, sessions},
     support::{
         Client, FAKE_SERVER, Home, until,
         web::{Response, Web},
@@ -114,9 +114,10 @@ fn what_a_client_has_not_read_goes_along_with_an_upgrade() {
     }
 }
 
-/// A server that answers `initialize` only when the file `go on` is there, and what is said to it.
-fn late(home: &Home) -> (Web, Vec<u8>) {
-    let web = home.web_with(&[], "[limits]\nstart_patience = \"5m\"");
+/// A server that answers `initialize` only when the file `go on` is there, which is waited for that long; and what is
+/// said to it.
+fn late(home: &Home, patience: &str) -> (Web, Vec<u8>) {
+    let web = home.web_with(&[], &format!("[limits]\nstart_patience = \"{patience}\""));
     let text = fs::read_to_string(home.pool().join("config.toml")).unwrap();
     let file = home.file("go on");
     home.configure(&format!(
@@ -128,10 +129,45 @@ fn late(home: &Home) -> (Web, Vec<u8>) {
 }
 
 #[test]
+fn a_server_that_has_not_come_up_in_time_is_unavailable_for_now() {
+    let home = Home::new();
+    let (web, greeting) = late(&home, "1s");
+    let modern = http_modern::request("tools/list", json!({}));
+    for response in [
+        web.request("POST", &greeting),
+        http_modern::ask(&web, &modern),
+    ] {
+        assert_eq!(response.header("retry-after"), Some("1"));
+        assert_eq!(response.header("mcp-session-id"), None);
+        let starting = (503, -32603, "still-starting".to_owned());
+        assert_eq!(response.error(), starting);
+    }
+    fs::write(home.file("go on"), "").unwrap();
+    until("the server", || {
+        web.request("POST", &greeting).status == 200
+    });
+}
+
+#[test]
+fn a_header_that_may_be_there_once_is_not_believed_where_it_is_twice() {
+    let home = Home::new();
+    let session = home.web(&[]).session();
+    let twice = |name: &str, values: [&str; 2]| {
+        let [first, second] = values;
+        session.with(name, Some(&format!("{first}\r\n{name}: {second}")))
+    };
+    let versions = twice("MCP-Protocol-Version", ["2025-06-18", "bogus"]);
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    assert_eq!(versions.post(&ping).status, 400);
+    let events = twice("Last-Event-ID", ["0-0", "0-1"]);
+    assert_eq!(events.get().status, 400);
+}
+
+#[test]
 fn a_session_ends_whose_client_goes_before_it_hears_by_what_it_is_known() {
     for is_upgraded in [false, true] {
         let home = Home::new();
-        let (web, greeting) = late(&home);
+        let (web, greeting) = late(&home, "5m");
         let goes = web.send("POST", &greeting);
         let waits = web.send("POST", &greeting);
         until("two sessions", || sessions(&home) == 2);

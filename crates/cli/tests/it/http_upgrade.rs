@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
@@ -89,6 +91,29 @@ fn half_of_a_request_is_kept_until_the_rest_comes() {
     let mut fresh = session.kept_open();
     upgrade(&home);
     assert_eq!(fresh.post(&echo(9, "first"))["id"], 9);
+}
+
+#[test]
+fn half_of_a_body_puts_an_upgrade_off_until_it_has_come() {
+    let home = Home::new();
+    let web = home.web(&[]);
+    let mut connection = web.session().kept_open();
+    let request = connection.request(&echo(1, "in two parts"));
+    let (first, second) = request.split_at(request.len() - 5);
+    connection.write(first);
+    let mut upgrading = home
+        .mcpool(&["upgrade"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    let stderr = upgrading.stderr.take().unwrap();
+    BufReader::new(stderr).read_line(&mut told).unwrap();
+    assert!(told.contains("in the middle of a message"), "{told}");
+    connection.write(second);
+    assert_eq!(connection.answer()["id"], 1);
+    assert!(upgrading.wait().unwrap().success());
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod routes;
 mod secure;
 mod socket;
 mod stand;
+mod status;
 mod strangers;
 mod timed;
 pub mod token;

@@ -259,9 +259,7 @@ impl World {
         let id = *self.rounds.get(&key)?;
         let session = self.sessions.get(&id).filter(|it| !it.closing)?;
         let modern = session.modern.as_ref()?;
-        let is_here = modern.place.server == place.server
-            && modern.place.workspace == place.workspace
-            && modern.caller == caller;
+        let is_here = modern.place.is_where(place) && modern.caller == caller;
         is_here.then_some(id)
     }
 

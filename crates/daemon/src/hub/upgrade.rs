@@ -22,7 +22,7 @@ use crate::{
     link::WayOut,
     observe::Observer,
     process::{ELSEWHERE, Ending, Process},
-    upgrade::{FrozenDaemon, FrozenHub, Handed, UNDER_WAY, UpgradeWish},
+    upgrade::{FrozenDaemon, FrozenHub, Handed, NotNow, UNDER_WAY, UpgradeWish},
 };
 
 /// How long all readers may take to stop, and the hub to take in what they have handed in. A build that is
@@ -93,8 +93,8 @@ impl Hub {
                 });
                 None
             }
-            Some(what) => {
-                wanted.wish.put_off(what);
+            Some(why) => {
+                wanted.wish.decline(why);
                 self.look_up_again();
                 None
             }
@@ -112,35 +112,41 @@ impl Hub {
         }
     }
 
-    fn what_cannot_be_interrupted(&self) -> Option<&'static str> {
+    fn what_cannot_be_interrupted(&self) -> Option<NotNow> {
         let world = &self.world;
         if world.is_looking() {
-            return Some("it is just found out what sessions get; try again");
+            return Some(NotNow::Passes("it is just found out what sessions get"));
         }
         if world.sessions.values().any(|it| it.replay.is_some()) || !world.sought.is_empty() {
-            return Some("sessions are just coming back; try again");
+            return Some(NotNow::Passes("sessions are just coming back"));
         }
         let mut processes = world.processes.values();
         let under_way = processes.find_map(Process::what_is_under_way);
-        under_way.or_else(|| self.what_takes_long())
+        under_way
+            .map(NotNow::Passes)
+            .or_else(|| self.what_takes_long())
     }
 
     /// What is not worth waiting for.
-    fn what_takes_long(&self) -> Option<&'static str> {
+    fn what_takes_long(&self) -> Option<NotNow> {
         let world = &self.world;
         if !world.tickets.is_empty() {
-            return Some("a server is just being restarted; try again when that is done");
+            return Some(NotNow::Passes("a server is just being restarted"));
         }
         let visited = world.sessions.values().filter_map(|it| it.visited.as_ref());
         if visited.into_iter().any(|it| !it.held.is_empty()) {
-            return Some("a session over HTTP has more to say than is heard of it; try again");
+            return Some(NotNow::Passes(
+                "a session over HTTP has more to say than is heard of it",
+            ));
         }
         if world.processes.values().any(Process::is_web_socket) {
-            return Some(ELSEWHERE);
+            return Some(NotNow::Lasts(ELSEWHERE));
         }
         let kept = world.kept_bytes();
         if world.around.room.taken().saturating_sub(kept) > WAITING_MAX || kept > KEPT_MAX {
-            return Some("too much waits to be read; try again when clients and servers have");
+            return Some(NotNow::Passes(
+                "too much waits to be read by clients and servers",
+            ));
         }
         None
     }
@@ -151,17 +157,17 @@ impl Hub {
         &mut self,
         inbox: &mut Receiver<Input>,
         is_quiet: impl Fn() -> bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), NotNow> {
         let halted = self.halt_all(inbox, is_quiet);
         if time::timeout(HALT_PATIENCE, halted).await.is_err() {
             // Each has been told; that it stops late is no reason to forget it.
             self.world.around.halt.all();
             self.readers_ended().await;
-            return Err("some reader did not stop in time; try again");
+            return Err(NotNow::Passes("somebody is in the middle of a message"));
         }
         // What came while it stopped may be in the way.
         if self.is_stopping() {
-            return Err("the daemon is ending");
+            return Err(NotNow::Lasts("the daemon is ending"));
         }
         self.what_cannot_be_interrupted().map_or(Ok(()), Err)
     }
@@ -195,9 +201,9 @@ impl Hub {
     }
 
     /// Has all connections over HTTP let go, once there is a halt. Until then nothing happens any more here.
-    pub(crate) async fn let_go(&mut self) -> Result<(), &'static str> {
+    pub(crate) async fn let_go(&mut self) -> Result<(), NotNow> {
         if !self.world.around.http.let_go().await {
-            return Err("some connection was not let go; try again");
+            return Err(NotNow::Passes("some connection was not let go"));
         }
         self.world.around.rows.settled().await;
         Ok(())
@@ -264,8 +270,8 @@ impl Hub {
         if let Some(why) = self.world.what_would_be_lost() {
             return Err(why);
         }
-        if let Some(what) = self.what_takes_long() {
-            return Err(what.to_owned());
+        if let Some(why) = self.what_takes_long() {
+            return Err(why.to_string());
         }
         let hub = self.freeze(&mut Handed::default())?;
         FrozenDaemon::for_rehearsal(hub)

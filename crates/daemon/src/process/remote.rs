@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Why there is no upgrade while a server that runs elsewhere is spoken to.
-const UNDER_WAY: &str = "a server by URL is being spoken to; try again";
+const UNDER_WAY: &str = "a server by URL is being spoken to";
 
 /// What there is in the place of a process.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ use crate::{
     observe,
     process::Guardian,
     tasks,
-    upgrade::{FrozenDaemon, Handed, Successor, UpgradeWish, monotonic},
+    upgrade::{FrozenDaemon, Handed, NotNow, Successor, UpgradeWish, monotonic},
     upstream::LeftAlone,
 };
 
@@ -203,7 +203,10 @@ impl Daemon {
                         closed.reopen(hub.open_door());
                         Gate::Open(tasks::spawn("door", closed.run()))
                     };
-                    wish.refuse(&format!("{why:#}"));
+                    match why.downcast::<NotNow>() {
+                        Ok(why) => wish.decline(why),
+                        Err(why) => wish.refuse(&format!("{why:#}")),
+                    }
                 }
             }
         }
@@ -274,8 +277,8 @@ impl Handover<'_> {
         arrivals: &mut mpsc::Receiver<Input>,
     ) -> anyhow::Result<Infallible> {
         let halted = hub.halt(arrivals, || self.door.is_quiet(self.wish)).await;
-        halted.map_err(anyhow::Error::msg)?;
-        hub.let_go().await.map_err(anyhow::Error::msg)?;
+        halted?;
+        hub.let_go().await?;
         let mut handed = Handed::default();
         let frozen = hub.freeze(&mut handed).map_err(anyhow::Error::msg)?;
         let entrance = self.door.freeze(&mut handed);

@@ -3,7 +3,9 @@
 use std::{
     convert::Infallible,
     env,
+    error::Error,
     ffi::{OsStr, OsString},
+    fmt,
     fs::File,
     io::{self, Seek, Write},
     os::{
@@ -52,6 +54,26 @@ pub(crate) struct UpgradeWish {
     pub(crate) only_one: OwnedSemaphorePermit,
 }
 
+/// Why there is no upgrade now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotNow {
+    /// It is so until somebody ends it.
+    Lasts(&'static str),
+    /// It passes by itself: a request that has come in part is given up in half a minute, for one.
+    Passes(&'static str),
+}
+
+impl fmt::Display for NotNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotNow::Lasts(what) => f.write_str(what),
+            NotNow::Passes(what) => write!(f, "{what}; try again"),
+        }
+    }
+}
+
+impl Error for NotNow {}
+
 impl UpgradeWish {
     /// Says why it cannot be, and lets others in again.
     pub(crate) fn refuse(self, why: &str) {
@@ -61,6 +83,14 @@ impl UpgradeWish {
     /// The same of what passes by itself: whoever wants it may come again soon.
     pub(crate) fn put_off(self, why: &str) {
         self.answer(why, Answer::Busy);
+    }
+
+    /// The one or the other.
+    pub(crate) fn decline(self, why: NotNow) {
+        match why {
+            NotNow::Passes(_) => self.put_off(&why.to_string()),
+            NotNow::Lasts(_) => self.refuse(&why.to_string()),
+        }
     }
 
     fn answer(self, why: &str, answer: impl FnOnce(String) -> Answer) {

@@ -24,6 +24,7 @@ use super::{
     presence::Attendance,
     reply::{self, Reply, SESSION_ID},
     routes::{Admits, What},
+    status,
     timed::{Busy, Stage},
     web,
 };
@@ -315,7 +316,8 @@ impl Errand<'_> {
                 needed: GET_ACCEPTS,
             });
         }
-        let wish = match headers.get(&LAST_EVENT_ID) {
+        let last = only(headers, &LAST_EVENT_ID).map_err(|_several| HttpFault::NothingLeft)?;
+        let wish = match last {
             None => Wish::Listen(key),
             Some(last) => {
                 let last = last.to_str().ok().and_then(EventId::parse);
@@ -462,7 +464,9 @@ pub(super) async fn answer(busy: &Busy, mut from: TubeEnd) -> Result<Response<Re
     let first = from.recv().await;
     busy.is_at(Stage::Written);
     match first {
-        Some(Piece::Answer { parcel, .. }) => Ok(reply::parcel(StatusCode::OK, parcel)),
+        Some(Piece::Answer { parcel, .. }) => {
+            Ok(reply::parcel(status::of_legacy(parcel.message()), parcel))
+        }
         Some(first) => Ok(other_than_answer(first, from)),
         // The session has ended meanwhile.
         None => Err(HttpFault::NoSuchSession),
@@ -488,7 +492,9 @@ pub(super) async fn greet(
             Ok(reply::greeting(parcel, key, attendance))
         }
         // What has gone wrong: nothing begins.
-        Some(Piece::Answer { parcel, .. }) => Ok(reply::parcel(StatusCode::OK, parcel)),
+        Some(Piece::Answer { parcel, .. }) => {
+            Ok(reply::parcel(status::of_legacy(parcel.message()), parcel))
+        }
         Some(first) => Ok(other_than_answer(first, from)),
         // All sessions are about to end.
         None => Err(HttpFault::Ending),
@@ -529,7 +535,7 @@ fn is_initialize(said: &Said) -> bool {
 
 /// Versions with a handshake. Some clients send none.
 fn check_version(headers: &HeaderMap) -> Result<(), HttpFault> {
-    let version = headers.get(&VERSION);
+    let version = only(headers, &VERSION).map_err(|_several| HttpFault::UnknownVersion)?;
     if version.is_some_and(|version| !mux::is_legacy(version.to_str().unwrap_or_default())) {
         return Err(HttpFault::UnknownVersion);
     }

@@ -17,7 +17,7 @@ use hyper::{
 use memchr::memmem;
 use mux::{MODERN_VERSION, Refusal, Said, check_method, check_sender, said_version};
 use tokio::time;
-use wire::{Frame, Kind, Message, Method, Outgoing, Params};
+use wire::{Frame, Kind, Message, Method, Params};
 
 pub(crate) use fault::ModernFault;
 pub(crate) use headers::encoded;
@@ -31,6 +31,7 @@ use super::{
     hook::{self, Waits},
     presence::{Attendance, Presence, Round},
     reply::{self, Reply, SESSION_ID},
+    status,
     timed::{Busy, Stage},
 };
 use crate::{
@@ -239,7 +240,7 @@ pub(super) async fn respond(
     let first = match time::timeout(COMMENT_INTERVAL, from.recv()).await {
         Ok(Some(Chunk::Answer(parcel))) => {
             attendance.is_over();
-            return Ok(reply::parcel(status_of(parcel.message()), parcel));
+            return Ok(reply::parcel(status::of_modern(parcel.message()), parcel));
         }
         Ok(Some(Chunk::Refused(denial))) => {
             attendance.is_over();
@@ -321,30 +322,6 @@ fn continues(frame: &Frame) -> Option<Key> {
     let state = frame.text(&state.at)?;
     let (key, _number) = state.strip_prefix(mux::HANDLE_PREFIX)?.split_once('.')?;
     Key::parse(key)
-}
-
-/// The status that an answer has that comes first.
-fn status_of(answer: &Outgoing) -> StatusCode {
-    match error_code(answer) {
-        Some(-32601) => StatusCode::NOT_FOUND,
-        Some(-32022..=-32020) => StatusCode::BAD_REQUEST,
-        Some(_) | None => StatusCode::OK,
-    }
-}
-
-fn error_code(answer: &Outgoing) -> Option<i64> {
-    let finder = memmem::Finder::new("\"error\"");
-    let mut pieces = answer.pieces().iter();
-    // Most are none, and need not be read for that.
-    pieces.find(|piece| finder.find(piece).is_some())?;
-    let frame = Frame::parse(answer.to_vec().into()).ok()?;
-    let Message::Response {
-        error: Some(error), ..
-    } = &frame.message
-    else {
-        return None;
-    };
-    frame.member(error, "code")?.value.parse().ok()
 }
 
 #[cfg(test)]

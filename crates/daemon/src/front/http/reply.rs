@@ -90,10 +90,17 @@ pub(super) fn parcel(status: StatusCode, parcel: Parcel) -> Response<Reply> {
     in_pieces(status, parcel.into_pieces())
 }
 
+/// When whoever hears that this is not now may come again, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+
 fn in_pieces(status: StatusCode, pieces: impl IntoIterator<Item = Bytes>) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(pieces));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, SOON);
+    }
     response
 }
 
@@ -180,9 +187,6 @@ fn refused_to(fault: &HttpFault, id: Option<&RequestId>) -> Response<Reply> {
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(UPGRADE, WEBSOCKET);
         headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -59,6 +59,13 @@ pub(crate) struct Place {
     pub(crate) session_key: Option<Arc<str>>,
 }
 
+impl Place {
+    /// Whether a session there is found here: what its client calls it is told once, when it begins.
+    pub(crate) fn is_where(&self, other: &Place) -> bool {
+        (&self.server, &self.workspace) == (&other.server, &other.workspace)
+    }
+}
+
 /// By what somebody was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
