@@ -48,6 +48,8 @@ pub(crate) enum Farewell {
     Violation,
     /// The client sends what is no text.
     NoText,
+    /// The client sends as text what is none (RFC 6455, 8.1).
+    NotUtf8,
     /// The client says nothing but what is no message.
     Garbage,
     /// What the client was let in by counts no more.
@@ -75,6 +77,9 @@ pub(crate) struct Unpacker {
     body: Option<Body>,
     /// Whether there was a part of a message, and not the last.
     is_amid: bool,
+    /// What has come of a character of the message.
+    #[serde(default)]
+    character: Vec<u8>,
     /// What has come of a sign.
     sign: Vec<u8>,
     /// What was read before anybody could take it.
@@ -149,8 +154,14 @@ impl Unpacker {
             match body.kind {
                 Kind::Text if part.is_empty() => {}
                 Kind::Text => {
-                    on_one_line(part);
-                    on(Unpacked::Part(part));
+                    let checked = check_text(&mut self.character, part);
+                    let sound = checked.err().unwrap_or(part.len());
+                    let (sound, _rest) = part.split_at_mut(sound);
+                    if !sound.is_empty() {
+                        on_one_line(sound);
+                        on(Unpacked::Part(sound));
+                    }
+                    checked.map_err(|_| Farewell::NotUtf8)?;
                 }
                 Kind::Ping | Kind::Pong | Kind::Close => self.sign.extend_from_slice(part),
             }
@@ -223,6 +234,9 @@ impl Unpacker {
             Kind::Text => {
                 self.is_amid = !body.is_last;
                 if body.is_last {
+                    if !self.character.is_empty() {
+                        return Err(Farewell::NotUtf8);
+                    }
                     on(Unpacked::End);
                 }
             }
@@ -248,6 +262,37 @@ impl Body {
         self.mask.rotate_left(rest.len());
         self.left -= part.len() as u64;
     }
+}
+
+/// Goes on with a text of which so much of a character has come already. If it is none, how much comes before the byte
+/// that shows so.
+fn check_text(character: &mut Vec<u8>, part: &[u8]) -> Result<(), usize> {
+    let is_broken =
+        |bytes: &[u8]| str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some());
+    let mut at = 0;
+    while !character.is_empty()
+        && let Some(byte) = part.get(at)
+    {
+        character.push(*byte);
+        if is_broken(character) {
+            return Err(at);
+        }
+        if str::from_utf8(character).is_ok() {
+            *character = Vec::new();
+        }
+        at += 1;
+    }
+    let rest = part.get(at..).unwrap_or_default();
+    let Err(error) = str::from_utf8(rest) else {
+        return Ok(());
+    };
+    let begun = rest.get(error.valid_up_to()..).unwrap_or_default();
+    let broken = (1..=begun.len()).find(|length| is_broken(&begun[..*length]));
+    if let Some(length) = broken {
+        return Err(at + error.valid_up_to() + length - 1);
+    }
+    character.extend_from_slice(begun);
+    Ok(())
 }
 
 /// Within JSON an end of a line is a blank like any other.
@@ -285,6 +330,7 @@ impl Farewell {
             Farewell::Leaving => CloseCode::Away,
             Farewell::Violation => CloseCode::Protocol,
             Farewell::NoText => CloseCode::Unsupported,
+            Farewell::NotUtf8 => CloseCode::Invalid,
             Farewell::Garbage | Farewell::Revoked => CloseCode::Policy,
         };
         Some(code.into())

@@ -44,11 +44,14 @@ fn sign(control: Control, body: &[u8]) -> Vec<u8> {
 /// What is found in this, read in pieces of that size: messages and what is to be said, and how it ends.
 fn found(read: &[u8], pieces: usize) -> (Vec<String>, Vec<Sign>, Result<(), Farewell>) {
     let mut unpacker = Unpacker::default();
-    let (mut messages, mut signs, mut unfinished) = (Vec::new(), Vec::new(), String::new());
+    let (mut messages, mut signs, mut unfinished) = (Vec::new(), Vec::new(), Vec::new());
     for piece in read.chunks(pieces) {
         let ended = unpacker.feed(&mut piece.to_vec(), |it| match it {
-            Unpacked::Part(part) => unfinished.push_str(str::from_utf8(part).unwrap()),
-            Unpacked::End => messages.push(std::mem::take(&mut unfinished)),
+            Unpacked::Part(part) => unfinished.extend_from_slice(part),
+            Unpacked::End => {
+                let message = std::mem::take(&mut unfinished);
+                messages.push(String::from_utf8(message).unwrap());
+            }
             Unpacked::Ping(with) => signs.push(Sign::Pong(with.to_vec())),
         });
         if ended.is_err() {
@@ -73,9 +76,18 @@ fn messages_come_out_of_their_frames_however_those_are_split() {
         text(true, &medium),
         text(true, &long),
         text(true, "{\n\r\n}"),
+        text(true, "\"é\u{1f600}\""),
     ]
     .concat();
-    let messages = ["{}", "{\"a\":1}", "", &medium, &long, "{   }"];
+    let messages = [
+        "{}",
+        "{\"a\":1}",
+        "",
+        &medium,
+        &long,
+        "{   }",
+        "\"é\u{1f600}\"",
+    ];
     for pieces in [1, 2, 3, 5, 7, 13, 1000, all.len()] {
         let (found, signs, ended) = found(&all, pieces);
         assert_eq!(found, messages, "in pieces of {pieces}");
@@ -99,7 +111,20 @@ fn what_breaks_the_rules_is_answered_with_its_code_and_not_read_any_further() {
         let body = [&code.to_be_bytes(), reason].concat();
         sign(Control::Close, &body)
     };
-    let cases: [(Vec<u8>, Farewell); 18] = [
+    let bytes = |kind: Data, is_final: bool, body: &[u8]| frame(OpCode::Data(kind), is_final, body);
+    let cases: [(Vec<u8>, Farewell); 22] = [
+        (bytes(Data::Text, true, b"\"\xff\""), Farewell::NotUtf8),
+        (bytes(Data::Text, true, b"\xf0\x9f\x98"), Farewell::NotUtf8),
+        (
+            [
+                bytes(Data::Text, false, b"\xc3"),
+                bytes(Data::Continue, true, b"("),
+            ]
+            .concat(),
+            Farewell::NotUtf8,
+        ),
+        // Half of a pair is no character.
+        (bytes(Data::Text, true, b"\xed\xa0\x80"), Farewell::NotUtf8),
         (bare(|head| head.mask = None), Farewell::Violation),
         (bare(|head| head.rsv1 = true), Farewell::Violation),
         (bare(|head| head.rsv3 = true), Farewell::Violation),
@@ -211,6 +236,7 @@ fn what_we_say_is_understood_by_others() {
         (Farewell::Leaving, CloseCode::Away),
         (Farewell::Violation, CloseCode::Protocol),
         (Farewell::NoText, CloseCode::Unsupported),
+        (Farewell::NotUtf8, CloseCode::Invalid),
         (Farewell::Garbage, CloseCode::Policy),
         (Farewell::Returned(Some(4321)), CloseCode::Library(4321)),
     ] {
