@@ -186,7 +186,7 @@ fn without(text: &str, spans: &[Range<usize>; 2]) -> String {
 fn said(node: &Node) -> String {
     match &node.value {
         Value::Text(text) => format!("{text:?}"),
-        Value::Other(raw) => raw.clone(),
+        Value::Other(raw) | Value::Half(raw) => raw.clone(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(said).collect();
             format!("[{}]", items.join(","))

@@ -202,6 +202,8 @@ impl Json<'_, '_> {
         let quoted = serde_json::Value::from(text).to_string();
         let quoted = match self.choices.below(3) {
             1 => quoted.replace('/', "\\/").replace('é', "\\u00e9"),
+            // As a program in JavaScript writes a text that it has cut.
+            2 => quoted.replace('\u{1f600}', "\\ud83d"),
             _ => quoted,
         };
         self.token(&quoted);

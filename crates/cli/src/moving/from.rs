@@ -244,7 +244,7 @@ fn code_intelligence(settings: &str) -> anyhow::Result<Foreign> {
         .map(|node| &node.value)
     {
         Some(Value::Text(text) | Value::Other(text)) => Some(text.clone()),
-        Some(Value::Map(_) | Value::List(_)) | None => None,
+        Some(Value::Map(_) | Value::List(_) | Value::Half(_)) | None => None,
     };
     let host = said("host").unwrap_or_else(|| "127.0.0.1".to_owned());
     let port = said("port").unwrap_or_else(|| "17800".to_owned());
@@ -465,7 +465,7 @@ fn json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Text(text) => text.as_str().into(),
         // A number is none of JSON's, and no text either.
-        Value::Other(raw) => serde_json::json!({ "": raw }),
+        Value::Other(raw) | Value::Half(raw) => serde_json::json!({ "": raw }),
         Value::List(items) => items.iter().map(json).collect(),
         Value::Map(members) => members
             .iter()

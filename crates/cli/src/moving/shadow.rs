@@ -263,6 +263,7 @@ impl Candidate<'_> {
                 place + 1,
                 clients::Member {
                     key: "args".to_owned(),
+                    has_half: false,
                     key_span: 0..0,
                     node: args,
                 },
@@ -292,6 +293,7 @@ pub(super) fn nested(keys: &[Step], innermost: Node) -> Node {
             style: clients::Style::Flow,
             value: Value::Map(vec![clients::Member {
                 key: key.clone(),
+                has_half: false,
                 key_span: 0..0,
                 node,
             }]),

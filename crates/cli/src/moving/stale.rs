@@ -183,7 +183,9 @@ impl Stale {
 /// writes the user's file anew all the time.
 fn says_the_same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
-        (Value::Text(one), Value::Text(other)) => one == other,
+        (Value::Text(one), Value::Text(other)) | (Value::Half(one), Value::Half(other)) => {
+            one == other
+        }
         (Value::Other(one), Value::Other(other)) => {
             let number = |text: &str| text.parse::<f64>().ok();
             let numbers = number(one).zip(number(other));

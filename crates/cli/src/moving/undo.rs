@@ -303,7 +303,7 @@ impl Before<'_> {
 fn is_hollow(node: &Node) -> bool {
     match &node.value {
         Value::Map(members) => members.iter().all(|member| is_hollow(&member.node)),
-        Value::List(_) | Value::Text(_) | Value::Other(_) => false,
+        Value::List(_) | Value::Text(_) | Value::Other(_) | Value::Half(_) => false,
     }
 }
 

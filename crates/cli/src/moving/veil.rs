@@ -299,9 +299,19 @@ impl Found {
                 };
                 self.add(node, text, &shown)?;
             }
+            Value::Half(raw) => {
+                // Between its quotes.
+                let text = raw.get(1..raw.len() - 1).unwrap_or_default();
+                let shown = if is_veiled {
+                    value(text)
+                } else {
+                    veiled_word(text)
+                };
+                self.add(node, text, &shown)?;
+            }
             Value::List(items) => {
                 let texts = items.iter().map(|item| match &item.value {
-                    Value::Text(text) | Value::Other(text) => text.as_str(),
+                    Value::Text(text) | Value::Other(text) | Value::Half(text) => text.as_str(),
                     Value::List(_) | Value::Map(_) => "",
                 });
                 let mut before = "";

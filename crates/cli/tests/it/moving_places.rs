@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use serde_json::{Value, json};
 
 use crate::{
+    doctor::examined,
     moving_local_scope::note_more,
     moving_policies::{git, note, write},
     support::{Home, Ran, finish},
@@ -229,4 +230,28 @@ fn where_what_is_switched_off_cannot_be_read_a_project_s_own_file_is_not_changed
         assert!(ran.stdout.contains("/.claude.json: line 1"), "{ran:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), before);
     }
+}
+
+#[test]
+fn half_a_character_elsewhere_in_a_file_is_in_nobody_s_way() {
+    let home = Home::new();
+    let text = "{\n  \"projects\": {\"/p\\ude00\": {\"history\": [{\"display\": \"cut \\ud83d\"}]}},\n  \
+                \"mcpServers\": {\n    \"git\": {\"command\": \"uvx\", \"args\": [\"s\"]},\n    \
+                \"cut\": {\"command\": \"uvx\", \"args\": [\"\\uD83D\"]}\n  }\n}\n";
+    let path = home.keep(".claude.json", text);
+    let files = ["import", "--client", "claude-code", "--apply"];
+    let ran = finish(&mut mcpool(&home, &files, &[]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("half a character"), "{ran:?}");
+    let imported = fs::read_to_string(&path).unwrap();
+    for part in [
+        r#""projects": {"/p\ude00": {"history": [{"display": "cut \ud83d"}]}},"#,
+        r#""cut": {"command": "uvx", "args": ["\uD83D"]}"#,
+        r#""connect""#,
+    ] {
+        assert!(imported.contains(part), "{part}: {imported}");
+    }
+    assert_eq!(examined(&home, "clients", &[]), (Some(0), Vec::new()));
+    finish(&mut mcpool(&home, &["undo"], &[]));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }

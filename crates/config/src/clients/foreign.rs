@@ -84,7 +84,7 @@ pub fn foreign(text: &str, grammar: Grammar) -> Result<Option<Vec<Foreign>>, Unr
             })
             .collect(),
         Some((holder, Value::Map(_))) => named(holder).collect(),
-        Some((_, Value::Text(_) | Value::Other(_))) => return Ok(None),
+        Some((_, Value::Text(_) | Value::Other(_) | Value::Half(_))) => return Ok(None),
         None => {
             let profiles: Vec<_> = named(&tree)
                 .filter(|(_, node)| node.get("url").is_some())
@@ -176,6 +176,7 @@ fn is_empty(node: &Node) -> bool {
         Value::List(items) => items.is_empty(),
         Value::Text(text) => text.is_empty(),
         Value::Other(raw) => is_null(raw),
+        Value::Half(_) => false,
     }
 }
 
@@ -264,7 +265,7 @@ fn scalar(node: &Node) -> Option<&str> {
     match &node.value {
         Value::Text(text) => Some(text),
         Value::Other(raw) => Some(raw.as_str()).filter(|raw| !is_null(raw)),
-        Value::Map(_) | Value::List(_) => None,
+        Value::Map(_) | Value::List(_) | Value::Half(_) => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The grammars of clients' files: read into one kind of tree, and edited by span.
 
+mod halves;
 mod json;
 mod splice;
 mod toml;

@@ -158,12 +158,12 @@ fn values(node: Option<&Node>, env: &mut BTreeMap<String, String>) -> Result<(),
         Value::Map(members) => members,
         Value::List(items) if items.is_empty() => return Ok(()),
         Value::List(_) => return Err(NoHttp::Passed),
-        Value::Text(_) | Value::Other(_) => return Err(NoHttp::Odd),
+        Value::Text(_) | Value::Other(_) | Value::Half(_) => return Err(NoHttp::Odd),
     };
     for member in members {
         let value = match &member.node.value {
             Value::Text(text) | Value::Other(text) => text.clone(),
-            Value::Map(_) | Value::List(_) => return Err(NoHttp::Odd),
+            Value::Map(_) | Value::List(_) | Value::Half(_) => return Err(NoHttp::Odd),
         };
         env.insert(member.key.clone(), value);
     }
@@ -381,7 +381,7 @@ fn without_ours(
     let is_ours = |node: &&Node| match &node.value {
         Value::Text(text) => text == shape.kind,
         Value::Other(raw) => raw == "false",
-        Value::Map(_) | Value::List(_) => false,
+        Value::Map(_) | Value::List(_) | Value::Half(_) => false,
     };
     let keys = ["type"].into_iter().chain(shape.off);
     let changes = keys.filter_map(|key| {

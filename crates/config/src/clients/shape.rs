@@ -140,7 +140,7 @@ fn words(list: Option<&Node>) -> Result<Option<Vec<String>>, Reason> {
     };
     let words = items.iter().map(|item| match &item.value {
         Value::Text(text) | Value::Other(text) => Some(text.clone()),
-        Value::Map(_) | Value::List(_) => None,
+        Value::Map(_) | Value::List(_) | Value::Half(_) => None,
     });
     let words: Option<Vec<String>> = words.collect();
     words.map(Some).ok_or(Reason::OddCommand)

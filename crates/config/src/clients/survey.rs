@@ -126,6 +126,12 @@ pub enum Reason {
     /// Its variables are in another file.
     #[error("its variables come from an `envFile`, and mcpool passes variables by name")]
     EnvFile,
+    /// A text in it is no text of ours.
+    #[error(
+        "half a character stands in it (an escape such as `\\ud83d` without the other half), and mcpool has no such \
+         text"
+    )]
+    Half,
     /// A variable has a name that cannot be passed.
     #[error("the name of one of its variables cannot be passed on: {0}")]
     Variable(String),
@@ -190,7 +196,14 @@ fn collect(
         Some((&"*", rest)) => {
             for member in node.members() {
                 at.push(Step::key(&member.key));
+                let before = entries.len();
                 collect(&member.node, client, rest, at, Some(&member.key), entries);
+                if member.has_half {
+                    let halves = &mut entries[before..];
+                    halves
+                        .iter_mut()
+                        .for_each(|entry| entry.kind = Kind::LeftAlone(Reason::Half));
+                }
                 at.pop();
             }
         }
@@ -225,12 +238,11 @@ fn collect_servers(
     project: Option<&str>,
     entries: &mut Vec<Entry>,
 ) {
-    let mut add = |name: &str, step: Step, node: &Node, is_twice: bool| {
+    let mut add = |name: &str, step: Step, node: &Node, odd: Option<Reason>| {
         let at = [at, &[step]].concat();
-        let kind = if is_twice {
-            Kind::LeftAlone(Reason::Twice)
-        } else {
-            kind(name, node, client, &at)
+        let kind = match odd {
+            Some(reason) => Kind::LeftAlone(reason),
+            None => kind(name, node, client, &at),
         };
         entries.push(Entry {
             name: name.to_owned(),
@@ -244,14 +256,15 @@ fn collect_servers(
             let members = holder.members();
             for member in members {
                 let same = members.iter().filter(|other| other.key == member.key);
-                let is_twice = same.count() > 1;
-                add(&member.key, Step::key(&member.key), &member.node, is_twice);
+                let is_twice = (same.count() > 1).then_some(Reason::Twice);
+                let odd = is_twice.or(member.has_half.then_some(Reason::Half));
+                add(&member.key, Step::key(&member.key), &member.node, odd);
             }
         }
         Holder::List => {
             for (index, item) in holder.items().iter().enumerate() {
                 let name = item.get("name").and_then(Node::text).unwrap_or_default();
-                add(name, Step::Index(index), item, false);
+                add(name, Step::Index(index), item, None);
             }
         }
     }
@@ -284,6 +297,9 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         .any(|address| entry.get(address).is_some())
     {
         return Err(Reason::Remote);
+    }
+    if entry.has_half() {
+        return Err(Reason::Half);
     }
     let holders = holders(entry, client);
     for holder in &holders {
@@ -375,7 +391,7 @@ pub(super) fn says(entry: &Node, key: &str, word: &str) -> bool {
 fn any_text(node: &Node, part: &str) -> bool {
     match &node.value {
         Value::Text(text) => text.contains(part),
-        Value::Other(_) => false,
+        Value::Other(_) | Value::Half(_) => false,
         Value::List(items) => items.iter().any(|item| any_text(item, part)),
         Value::Map(members) => members.iter().any(|member| any_text(&member.node, part)),
     }
@@ -405,7 +421,7 @@ fn declared(node: &Node) -> Vec<&str> {
                     .or_else(|| item.get("name").and_then(Node::text))
             })
             .collect(),
-        Value::Text(_) | Value::Other(_) => Vec::new(),
+        Value::Text(_) | Value::Other(_) | Value::Half(_) => Vec::new(),
     }
 }
 

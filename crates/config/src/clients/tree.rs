@@ -26,6 +26,10 @@ pub enum Value {
     Text(String),
     /// Anything else, as it is written: numbers, truth, nothing.
     Other(String),
+    /// A text with half a character in it, as it is written, with its quotes; in JSON alone.
+    ///
+    /// Programs in JavaScript write `"\ud83d"` where they have cut a text within a character.
+    Half(String),
 }
 
 /// A named value of a map.
@@ -33,6 +37,8 @@ pub enum Value {
 pub struct Member {
     /// The name.
     pub key: String,
+    /// Whether it has half a character in it; `key` has U+FFFD in the place of that.
+    pub has_half: bool,
     /// Where the name stands, with its quotes.
     pub key_span: Range<usize>,
     /// The value.
@@ -78,7 +84,7 @@ impl Node {
     pub fn members(&self) -> &[Member] {
         match &self.value {
             Value::Map(members) => members,
-            Value::List(_) | Value::Text(_) | Value::Other(_) => &[],
+            Value::List(_) | Value::Text(_) | Value::Other(_) | Value::Half(_) => &[],
         }
     }
 
@@ -86,7 +92,7 @@ impl Node {
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
-            Value::Map(_) | Value::Text(_) | Value::Other(_) => &[],
+            Value::Map(_) | Value::Text(_) | Value::Other(_) | Value::Half(_) => &[],
         }
     }
 
@@ -94,7 +100,20 @@ impl Node {
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
-            Value::Map(_) | Value::List(_) | Value::Other(_) => None,
+            Value::Map(_) | Value::List(_) | Value::Other(_) | Value::Half(_) => None,
+        }
+    }
+
+    /// Whether half a character stands in it, in a name or a text.
+    pub(super) fn has_half(&self) -> bool {
+        match &self.value {
+            Value::Half(_) => true,
+            Value::Text(_) | Value::Other(_) => false,
+            Value::List(items) => items.iter().any(Node::has_half),
+            Value::Map(members) => {
+                let mut members = members.iter();
+                members.any(|member| member.has_half || member.node.has_half())
+            }
         }
     }
 
@@ -123,7 +142,7 @@ impl Node {
     pub fn in_any_order(&self) -> String {
         match &self.value {
             Value::Text(text) => format!("{text:?}"),
-            Value::Other(raw) => raw.clone(),
+            Value::Other(raw) | Value::Half(raw) => raw.clone(),
             Value::List(items) => {
                 let items: Vec<String> = items.iter().map(Node::in_any_order).collect();
                 format!("[{}]", items.join(","))
@@ -150,7 +169,7 @@ impl Node {
             ),
             Value::List(items) => Plain::List(items.iter().map(Node::plain).collect()),
             Value::Text(text) => Plain::Text(text.clone()),
-            Value::Other(raw) => Plain::Other(raw.clone()),
+            Value::Other(raw) | Value::Half(raw) => Plain::Other(raw.clone()),
         }
     }
 }
@@ -169,6 +188,7 @@ impl fmt::Debug for Value {
             Value::List(_) => "List",
             Value::Text(_) => "Text",
             Value::Other(_) => "Other",
+            Value::Half(_) => "Half",
         })
     }
 }
@@ -188,7 +208,7 @@ pub(super) enum Plain {
     List(Vec<Plain>),
     /// A text.
     Text(String),
-    /// A number or a word of the grammar, as it is written.
+    /// A number, a word of the grammar or a text with half a character, as it is written.
     Other(String),
 }
 

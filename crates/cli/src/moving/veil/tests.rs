@@ -236,6 +236,11 @@ fn credentials_and_comments_in_files_are_hidden() {
              "env": {"PIN": "***", "T": "***", "U": "${U}"}}}"#]],
     );
     check_text(
+        Grammar::Json,
+        r#"{"note": "cut \ud83d", "args": ["--key", "ghp_1\ud83d"], "env": {"T": "ghp_2\ude00"}}"#,
+        &expect![[r#"{"note": "cut \ud83d", "args": ["--key", "***"], "env": {"T": "***"}}"#]],
+    );
+    check_text(
         Grammar::Toml,
         "a = \"x # y\" # ghp_1\n\n[m]\nargs = [\"--token\", 'ghp_2'] # ghp_3\nenv = { N = 12, T = '''ghp_4'''}\n[[l]]\nauth = \"ghp_5\"\n",
         &expect![[r#"

@@ -11,6 +11,7 @@ use jsonc_parser::{
 use super::{
     super::tree::{Member, Node, Style, Value},
     Added, Change, Grammar, Splice, Unreadable, Word,
+    halves::Halves,
     splice::{self, insert_in_braces, node_at, only_member},
 };
 
@@ -28,16 +29,16 @@ pub(super) fn read(text: &str, grammar: Grammar) -> Result<Node, Unreadable> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
-    let parsed = jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &options).map_err(
-        |error| Unreadable {
-            line: error.line_display(),
-            column: error.column_display(),
-            message: lower(&error.kind().to_string()),
-        },
-    )?;
+    let halves = Halves::of(text);
+    let parsed = jsonc_parser::parse_to_ast(&halves.healed, &CollectOptions::default(), &options)
+        .map_err(|error| Unreadable {
+        line: error.line_display(),
+        column: error.column_display(),
+        message: lower(&error.kind().to_string()),
+    })?;
     Ok(parsed
         .value
-        .map_or_else(Node::empty, |value| node(&value, text)))
+        .map_or_else(Node::empty, |value| node(&value, text, &halves)))
 }
 
 /// As the middle of a sentence.
@@ -48,23 +49,31 @@ fn lower(message: &str) -> String {
     })
 }
 
-fn node(parsed: &Parsed<'_>, text: &str) -> Node {
+fn node(parsed: &Parsed<'_>, text: &str, halves: &Halves<'_>) -> Node {
     let range = parsed.range();
     let value = match parsed {
+        Parsed::StringLit(_) if halves.are_in(&(range.start..range.end)) => {
+            Value::Half(text[range.start..range.end].to_owned())
+        }
         Parsed::StringLit(literal) => Value::Text(literal.value.to_string()),
         Parsed::Object(object) => Value::Map(
             object
                 .properties
                 .iter()
-                .map(|property| Member {
-                    key: property.name.as_str().to_owned(),
-                    key_span: key_span(&property.name),
-                    node: node(&property.value, text),
+                .map(|property| {
+                    let key_span = key_span(&property.name);
+                    Member {
+                        key: property.name.as_str().to_owned(),
+                        has_half: halves.are_in(&key_span),
+                        key_span,
+                        node: node(&property.value, text, halves),
+                    }
                 })
                 .collect(),
         ),
         Parsed::Array(array) => {
-            Value::List(array.elements.iter().map(|item| node(item, text)).collect())
+            let items = array.elements.iter();
+            Value::List(items.map(|item| node(item, text, halves)).collect())
         }
         Parsed::NumberLit(_) | Parsed::BooleanLit(_) | Parsed::NullKeyword(_) => {
             Value::Other(text[range.start..range.end].to_owned())
@@ -150,6 +159,10 @@ fn put(text: &str, map: &Node, key: &str, value: &Node) -> Option<Splice> {
     let Value::Map(members) = &map.value else {
         return None;
     };
+    // Its names would be written with another character.
+    if value.has_half() {
+        return None;
+    }
     let is_of_lines = text.trim_end().contains('\n');
     let unit = unit(text);
     let writer = if is_of_lines {
@@ -217,7 +230,7 @@ impl<'a> Printer<'a> {
         };
         match &node.value {
             Value::Text(text) => quoted(text),
-            Value::Other(raw) => raw.clone(),
+            Value::Other(raw) | Value::Half(raw) => raw.clone(),
             Value::List(items) => {
                 let items: Vec<String> = items
                     .iter()
@@ -252,4 +265,40 @@ impl<'a> Printer<'a> {
 /// A string of JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::{Step, grammar::EditError};
+
+    const TEXT: &str = r#"{"\ud83d": "a\ud83d", "b": {}, "c": "d"}"#;
+
+    #[test]
+    fn half_a_character_is_read_and_stays_as_it_is_written() {
+        let tree = read(TEXT, Grammar::Json).unwrap();
+        let [half, rest @ ..] = tree.members() else {
+            panic!("no members")
+        };
+        assert!(half.has_half && rest.iter().all(|member| !member.has_half));
+        assert!(half.node.value == Value::Half(r#""a\ud83d""#.to_owned()));
+        assert_eq!(half.node.text(), None);
+        let change = Change::SetText {
+            at: vec![Step::key("c")],
+            text: Word::New("e".to_owned()),
+        };
+        let edited = Grammar::Json.edit(TEXT, &[change]).unwrap();
+        assert_eq!(edited, TEXT.replace(r#""d""#, r#""e""#));
+    }
+
+    #[test]
+    fn half_a_character_is_written_nowhere_else() {
+        let put = Change::Put {
+            at: vec![Step::key("b")],
+            key: "x".to_owned(),
+            value: read(TEXT, Grammar::Json).unwrap(),
+        };
+        let refused = Grammar::Json.edit(TEXT, &[put]);
+        assert!(matches!(refused, Err(EditError::ByHand { .. })));
+    }
 }

@@ -34,6 +34,7 @@ fn members(table: &Table, text: &str) -> Vec<Member> {
     names
         .map(|(name, span, item)| Member {
             key: name.to_owned(),
+            has_half: false,
             key_span: span,
             node: node(item, text),
         })
@@ -79,6 +80,7 @@ fn of_value(parsed: &Parsed, text: &str) -> Node {
                 .iter()
                 .map(|(name, value)| Member {
                     key: name.to_owned(),
+                    has_half: false,
                     key_span: inline_key_span(table, name),
                     node: of_value(value, text),
                 })
@@ -197,7 +199,7 @@ fn added(text: &str, tree: &Node, value: &Added) -> String {
 fn printed(node: &Node) -> String {
     match &node.value {
         Value::Text(text) => Parsed::from(text.as_str()).to_string(),
-        Value::Other(raw) => raw.clone(),
+        Value::Other(raw) | Value::Half(raw) => raw.clone(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(printed).collect();
             format!("[{}]", items.join(", "))

@@ -141,6 +141,7 @@ impl Builder<'_> {
                 if let Some((key, key_span)) = key.take() {
                     members.push(Member {
                         key,
+                        has_half: false,
                         key_span,
                         node,
                     });
@@ -290,7 +291,7 @@ fn added(text: &str, tree: &Node, value: &Added) -> String {
 fn printed(node: &Node) -> String {
     match &node.value {
         Value::Text(text) => scalar(text),
-        Value::Other(raw) => raw.clone(),
+        Value::Other(raw) | Value::Half(raw) => raw.clone(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(printed).collect();
             format!("[{}]", items.join(", "))

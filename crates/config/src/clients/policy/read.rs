@@ -171,7 +171,7 @@ impl Policy {
 fn list(node: Option<&Node>) -> Option<&[Node]> {
     match &node?.value {
         Value::List(items) => Some(items),
-        Value::Map(_) | Value::Text(_) | Value::Other(_) => None,
+        Value::Map(_) | Value::Text(_) | Value::Other(_) | Value::Half(_) => None,
     }
 }
 
