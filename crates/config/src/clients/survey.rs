@@ -123,6 +123,11 @@ pub enum Reason {
     /// The client confines it.
     #[error("the client runs it in a sandbox, which a shared server would be outside of")]
     Sandbox,
+    /// The client starts it in another way while somebody works on it.
+    #[error(
+        "the client watches or debugs it by its `dev`, and would restart or look into mcpool in its place"
+    )]
+    Dev,
     /// Its variables are in another file.
     #[error("its variables come from an `envFile`, and mcpool passes variables by name")]
     EnvFile,
@@ -339,6 +344,10 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
     }
     if says(entry, "sandboxEnabled", "true") {
         return Err(Reason::Sandbox);
+    }
+    // That of VS Code, which wants `node` or `python` as the program to debug it.
+    if entry.get("dev").is_some_and(|dev| !dev.is_word("null")) {
+        return Err(Reason::Dev);
     }
     if holders.iter().any(|holder| holder.get("envFile").is_some()) {
         return Err(Reason::EnvFile);
