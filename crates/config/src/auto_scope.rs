@@ -11,7 +11,7 @@ mod identity;
 mod launcher;
 
 pub use identity::{CommandIdentity, identify};
-pub(crate) use launcher::{Found, base_name, find as what_starts};
+pub(crate) use launcher::{Found, base_name, find as what_starts, verb_of_mcpool};
 
 use std::ffi::OsStr;
 

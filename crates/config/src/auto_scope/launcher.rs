@@ -49,13 +49,17 @@ pub(crate) struct Found {
     pub(crate) programs: Vec<String>,
     /// What stands behind the last of them: the server's own arguments.
     pub(crate) arguments: Vec<String>,
+    /// Whether mcpool is on the way: a session with it, or a hook.
+    pub(crate) is_through_mcpool: bool,
 }
 
 impl Found {
     fn add(&mut self, name: impl IntoIterator<Item = String>, arguments: &[String]) {
         let before = self.names.len();
         self.names.extend(name);
-        if self.names.len() > before {
+        let added = &self.names[before..];
+        self.is_through_mcpool |= added.iter().any(|name| is_through_mcpool(name, arguments));
+        if !added.is_empty() {
             self.arguments = arguments.to_vec();
         }
     }
@@ -66,6 +70,29 @@ pub(crate) fn find(argv: &[String]) -> Found {
     let mut found = Found::default();
     follow(argv, 0, &mut found);
     found
+}
+
+/// Whether these are the words of a session with mcpool, or of a hook.
+fn is_through_mcpool(name: &str, arguments: &[String]) -> bool {
+    // `cargo run --bin mcpool -- connect`.
+    let arguments = match arguments {
+        [dashes, rest @ ..] if dashes == "--" => rest,
+        _ => arguments,
+    };
+    let verb = verb_of_mcpool(name, arguments);
+    verb.is_some_and(|verb| ["connect", "hook"].contains(&verb))
+}
+
+/// The verb, if the program is ours.
+pub(crate) fn verb_of_mcpool<'w>(program: &str, arguments: &'w [String]) -> Option<&'w str> {
+    // The one option that may stand before a verb.
+    let verb = match arguments {
+        [option, _, verb, ..] if option == "--home" => Some(verb),
+        [option, verb, ..] if option.starts_with("--home=") => Some(verb),
+        _ => arguments.first(),
+    };
+    let is_ours = ["mcpool", "mcpoold"].contains(&base_name(program));
+    verb.filter(|_| is_ours).map(String::as_str)
 }
 
 /// Whether what a command line starts is named by its arguments.
@@ -108,13 +135,15 @@ fn launcher_of(program: &str, arguments: &[String]) -> Option<&'static Launcher>
         base_name(program)
             .trim_end_matches(|character: char| character.is_ascii_digit() || character == '.')
     };
+    // Windows does not tell `NPX` from `npx`, and neither do most Macs.
+    let base = base.to_ascii_lowercase();
     LAUNCHERS.iter().find(|launcher| {
         let has_verb = || {
             arguments
                 .iter()
                 .any(|argument| launcher.verbs.contains(&argument.as_str()))
         };
-        launcher.programs.contains(&base) && (launcher.verbs.is_empty() || has_verb())
+        launcher.programs.contains(&base.as_str()) && (launcher.verbs.is_empty() || has_verb())
     })
 }
 
@@ -201,7 +230,13 @@ impl Launcher {
 pub(crate) fn base_name(program: &str) -> &str {
     let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
     match name.rsplit_once('.') {
-        Some((stem, ending)) if ["exe", "cmd", "bat"].contains(&ending) => stem,
+        Some((stem, ending))
+            if ["exe", "cmd", "bat"]
+                .iter()
+                .any(|known| ending.eq_ignore_ascii_case(known)) =>
+        {
+            stem
+        }
         Some(_) | None => name,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     survey::{Reason, is_off, is_ours, says},
     tree::{Node, Value},
 };
-use crate::{ServerEntry, ServerName, Template};
+use crate::{ServerEntry, ServerName, Template, auto_scope::what_starts};
 
 /// One server of such a file: what is to be configured, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ fn program(entry: &Node) -> Result<ServerEntry, String> {
     let command = text(entry, "command")?.unwrap_or_default();
     let args = list(entry, "args")?;
     let words: Vec<String> = [slice::from_ref(&command), &args].concat();
-    if is_ours(&words) {
+    if is_ours(&words) || what_starts(&words).is_through_mcpool {
         return Err(THROUGH_MCPOOL.to_owned());
     }
     if command.contains('/') && !command.starts_with(['/', '$', '~']) {
@@ -498,7 +498,8 @@ mod tests {
             r#"{"mcpServers": {
                 "a": {"command": "/x/mcpool", "args": ["connect", "a"]},
                 "b": {"command": "mcpool", "args": ["--home", "/h", "connect", "--", "npx", "b"]},
-                "c": {"command": "mcpool", "args": ["sample-server"]}
+                "c": {"command": "mcpool", "args": ["sample-server"]},
+                "d": {"command": "sh", "args": ["-c", "mcpool connect -- npx b"]}
             }}"#,
             Grammar::Jsonc,
             &expect![[r#"
@@ -508,6 +509,7 @@ mod tests {
                 ---
                 "a": it goes through mcpool already
                 "b": it goes through mcpool already
+                "d": it goes through mcpool already
             "#]],
         );
     }

@@ -9,13 +9,14 @@ use thiserror::Error;
 
 use super::{
     approval::switched_off,
+    foreign::THROUGH_MCPOOL,
     grammar::Unreadable,
     shape::{Client, Command, Holder, WHOLE_FILE},
     tree::{Node, Step, Value},
 };
 use crate::{
     EnvPattern,
-    auto_scope::{Found, base_name, what_starts},
+    auto_scope::{Found, base_name, verb_of_mcpool, what_starts},
 };
 
 /// One server in a client's file.
@@ -93,6 +94,9 @@ pub enum Reason {
     /// It is switched off.
     #[error("disabled")]
     Disabled,
+    /// It starts mcpool in a way that is not ours.
+    #[error("{THROUGH_MCPOOL}")]
+    ThroughMcpool,
     /// It starts a container.
     #[error(
         "`{program}` runs it in a container; put mcpool before it by hand if it is to be shared"
@@ -436,40 +440,37 @@ fn declared(node: &Node) -> Vec<&str> {
 
 /// Whether a command line is that of a session with mcpool.
 pub(super) fn is_ours(words: &[String]) -> bool {
-    let Some((program, rest)) = words.split_first() else {
-        return false;
-    };
-    // The one option that may stand before a verb.
-    let verb = match rest {
-        [option, _, verb, ..] if option == "--home" => Some(verb),
-        [option, verb, ..] if option.starts_with("--home=") => Some(verb),
-        _ => rest.first(),
-    };
-    ["mcpool", "mcpoold"].contains(&base_name(program))
-        && verb.is_some_and(|verb| verb == "connect")
+    let program = words.split_first();
+    program.and_then(|(program, rest)| verb_of_mcpool(program, rest)) == Some("connect")
 }
 
 /// Programs that run another one in a container.
-const CONTAINERS: [&str; 10] = [
+const CONTAINERS: [&str; 12] = [
     "apptainer",
     "container",
     "distrobox",
     "docker",
     "docker-compose",
     "finch",
+    "flatpak",
     "nerdctl",
     "podman",
     "podman-compose",
     "singularity",
+    "toolbox",
 ];
 
 /// Programs that relay to a server elsewhere, and whether that is all they do: the others also put a server of one's
 /// own behind an address.
-const BRIDGES: [(&str, bool); 3] = [
+const BRIDGES: [(&str, bool); 4] = [
     ("mcp-remote", true),
     ("supergateway", false),
     ("mcp-proxy", false),
+    (FASTMCP, false),
 ];
+
+/// Runs servers of one's own as well, with any addresses among their arguments.
+const FASTMCP: &str = "fastmcp";
 
 fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     let program = words.first().map_or("", |program| base_name(program));
@@ -480,17 +481,23 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         return Err(Reason::Shell);
     }
     let found = what_starts(words);
-    let mut programs = found.programs.iter().map(|program| base_name(program));
-    if let Some(program) = programs.find(|program| CONTAINERS.contains(program)) {
-        return Err(Reason::Container {
-            program: program.to_owned(),
-        });
+    if found.is_through_mcpool {
+        return Err(Reason::ThroughMcpool);
+    }
+    let programs = found.programs.iter();
+    let mut programs = programs.map(|program| base_name(program).to_lowercase());
+    if let Some(program) = programs.find(|program| CONTAINERS.contains(&program.as_str())) {
+        return Err(Reason::Container { program });
     }
     let is_told_where = || {
         let is_by_profile = program == "mcp-proxy" && names_profile(words);
         is_by_profile || words.iter().any(|word| is_address(word))
     };
     for (bridge, is_always_one) in BRIDGES {
+        let is_told_where = || match bridge {
+            FASTMCP => is_proxy_of_fastmcp(&found.arguments),
+            _ => is_told_where(),
+        };
         if starts_package(&found, bridge) && (is_always_one || is_told_where()) {
             return Err(Reason::Bridge {
                 program: bridge,
@@ -499,6 +506,21 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether FastMCP is told to relay: `fastmcp proxy URL`, or `fastmcp run URL`. An address may also be what an option
+/// of a server of one's own says.
+fn is_proxy_of_fastmcp(arguments: &[String]) -> bool {
+    let is_option = |word: &String| word.starts_with('-');
+    let verb = arguments.iter().position(|word| !is_option(word));
+    let Some((verb, words)) = verb.and_then(|at| arguments[at..].split_first()) else {
+        return false;
+    };
+    let mut others = words.iter().filter(|word| !is_option(word));
+    let is_all = others.clone().count() > 0 && others.all(|word| is_address(word));
+    let mut pairs = words.windows(2);
+    let is_one = pairs.any(|pair| !is_option(&pair[0]) && is_address(&pair[1]));
+    verb == "proxy" || verb == "run" && (is_all || is_one)
 }
 
 /// Whether a package is what is started, by its name or from a folder of this name.
@@ -532,7 +554,7 @@ fn is_package(word: &str, package: &str) -> bool {
     let word = word.rsplit(['/', ':']).next().unwrap_or(word);
     let mut parts = word.split(|part: char| !(part.is_alphanumeric() || "-_".contains(part)));
     let name = parts.next().unwrap_or(word);
-    name.replace('_', "-") == package
+    name.replace('_', "-").eq_ignore_ascii_case(package)
 }
 
 fn is_address(word: &str) -> bool {

@@ -221,6 +221,29 @@ fn a_session_with_mcpool_is_ours_wherever_it_finds_its_home() {
 }
 
 #[test]
+fn what_starts_mcpool_in_another_way_than_ours_is_through_it_already() {
+    for (line, is_through) in [
+        ("npx mcpool connect -- y", true),
+        ("npx -y -p mcpool@1 mcpool connect y", true),
+        ("uvx --from mcpool mcpool connect -- y", true),
+        ("bash -c 'exec /opt/mcpool connect --name x -- npx y'", true),
+        ("env X=1 mcpool --home /h connect -- y", true),
+        ("cmd /c C:\\bin\\mcpool.exe connect y", true),
+        ("mise x -- mcpool connect y", true),
+        ("cargo run --bin mcpool -- connect y", true),
+        ("npx mcpool connect -- docker run -i x", true),
+        ("mcpool hook PostToolUse", true),
+        ("sh -c 'mcpool hook PostToolUse'", true),
+        ("mcpool sample-server", false),
+        ("npx -y mcpool-server connect", false),
+        ("server --name mcpool connect", false),
+    ] {
+        let is_left = left_alone(line) == Some(Reason::ThroughMcpool);
+        assert_eq!(is_left, is_through, "{line}");
+    }
+}
+
+#[test]
 fn mcp_proxy_is_a_bridge_by_address_and_by_profile_and_else_has_a_server_behind_it() {
     let client = Client::named("cursor").unwrap();
     for (words, is_bridge) in [
@@ -282,6 +305,15 @@ fn a_container_is_one_behind_a_launcher_too() {
         ("op run -- docker run -i mcp/git", Some("docker")),
         ("C:\\Docker\\docker.exe run -i mcp/git", Some("docker")),
         ("cmd /c docker run -i mcp/git", Some("docker")),
+        ("DOCKER.EXE run -i mcp/git", Some("docker")),
+        ("CMD.exe /c Docker run -i mcp/git", Some("docker")),
+        ("wsl docker run -i mcp/git", Some("docker")),
+        ("wsl.exe -d Ubuntu -e docker run -i mcp/git", Some("docker")),
+        ("WSL.EXE --cd ~ -- docker run -i mcp/git", Some("docker")),
+        ("toolbox run -c tools server", Some("toolbox")),
+        ("flatpak run org.example.Server", Some("flatpak")),
+        ("wsl -u ada npx -y server", None),
+        ("flatpak-spawn --host npx -y server", None),
         ("npx -y mcp-server-docker", None),
         ("uvx docker-mcp", None),
         ("npx -y server-filesystem /var/lib/docker", None),
@@ -345,6 +377,22 @@ fn a_bridge_is_one_behind_a_launcher_too_and_mcp_remote_without_an_address_as_we
         ),
         ("python3 -m mcp_proxy https://h", Some("mcp-proxy")),
         ("npx -y supergateway --sse https://h", Some("supergateway")),
+        ("npx -y @scope/Mcp-Remote https://h", Some("mcp-remote")),
+        ("NPX.CMD -y mcp-remote https://h", Some("mcp-remote")),
+        ("wsl.exe -- npx -y mcp-remote https://h", Some("mcp-remote")),
+        ("uvx fastmcp proxy https://h", Some("fastmcp")),
+        (
+            "uvx fastmcp@2 run --transport stdio https://h",
+            Some("fastmcp"),
+        ),
+        ("fastmcp run --no-banner https://h", Some("fastmcp")),
+        ("fastmcp run https://h/mcp", Some("fastmcp")),
+        (
+            "uv run --with fastmcp fastmcp proxy https://h",
+            Some("fastmcp"),
+        ),
+        ("fastmcp run server.py --issuer https://h", None),
+        ("uvx --from fastmcp my-server https://h", None),
         (
             "bash -c 'exec npx -y supergateway --sse https://h'",
             Some("supergateway"),

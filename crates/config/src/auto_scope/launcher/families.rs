@@ -317,6 +317,19 @@ pub(super) const LAUNCHERS: &[Launcher] = &[
         ..NOTHING
     },
     Launcher {
+        programs: &["wsl"],
+        skipped: &[
+            "-d",
+            "--distribution",
+            "--distribution-id",
+            "-u",
+            "--user",
+            "--cd",
+            "--shell-type",
+        ],
+        ..NOTHING
+    },
+    Launcher {
         programs: &["direnv"],
         verbs: &["exec"],
         first: First::Own,
