@@ -300,6 +300,22 @@ fn a_huge_file_is_edited_at_its_entries_alone() {
 }
 
 #[test]
+fn a_name_that_begins_like_an_option_is_written_as_the_value_of_one() {
+    let client = Client::named("cursor").unwrap();
+    for name in ["--", "-", "-x", "--name"] {
+        let before =
+            format!(r#"{{"mcpServers":{{"{name}":{{"command":"x","args":["--","y"]}}}}}}"#);
+        let entries = survey(&before, client).unwrap();
+        let imported = Grammar::Jsonc.edit(&before, &adoption(&entries)).unwrap();
+        let words = format!(r#"["connect","--name={name}","--","x","--","y"]"#);
+        assert!(imported.contains(&words), "{imported}");
+        let after = survey(&imported, client).unwrap();
+        let undone = Grammar::Jsonc.edit(&imported, &undoing(&entries, &after));
+        assert_eq!(undone.unwrap(), before);
+    }
+}
+
+#[test]
 fn a_list_that_was_empty_stays_and_one_that_was_not_there_goes() {
     let client = Client::named("cursor").unwrap();
     for (before, arguments) in [

@@ -256,8 +256,9 @@ impl<Arguments: Iterator<Item = OsString>> Parser<Arguments> {
     ) -> Result<OsString, UsageError> {
         inline
             .map(OsStr::to_os_string)
-            .or_else(|| self.arguments.next())
-            .filter(|value| !value.is_empty() && value != "--")
+            // As a word of its own it ends the options.
+            .or_else(|| self.arguments.next().filter(|word| word != "--"))
+            .filter(|value| !value.is_empty())
             .ok_or(UsageError::NoValue { option })
     }
 
@@ -410,6 +411,11 @@ mod tests {
             expected
         );
         assert_eq!(connect("--name mine -- npx x").server, "mine");
+        // Clients may call a server anything.
+        let dashes = connect("--name=-- -- npx x");
+        assert_eq!(dashes.server, "--");
+        assert_eq!(dashes.command, ["npx", "x"]);
+        assert_eq!(connect("--name=-x -- npx x").server, "-x");
     }
 
     #[test]

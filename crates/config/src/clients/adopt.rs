@@ -33,7 +33,12 @@ impl Caller {
     fn words(&self, name: &str, local: &Local) -> Vec<String> {
         let mut words = vec![self.program.clone(), "connect".to_owned()];
         let mut option = |option: &str, value: &str| {
-            words.extend([option.to_owned(), value.to_owned()]);
+            // What begins like an option may be taken for one, and `--` for the end of them.
+            if value.starts_with('-') {
+                words.push(format!("{option}={value}"));
+            } else {
+                words.extend([option.to_owned(), value.to_owned()]);
+            }
         };
         if let Some(home) = &self.home {
             option("--home", home);
