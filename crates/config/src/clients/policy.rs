@@ -101,6 +101,12 @@ pub enum PolicyReason {
     /// The user has switched it off.
     #[error("disabled")]
     SwitchedOff,
+    /// Somebody has said something of servers that is not understood here.
+    #[error(
+        "a rule of an administrator, or of settings of yours, says which servers may run in a form that mcpool does \
+         not understand"
+    )]
+    NotUnderstood,
     /// The administrator has said something of servers that is not read here.
     #[error(
         "an administrator's settings say which servers may run, in a form that mcpool does not read"
@@ -119,6 +125,10 @@ impl Policy {
         }
         if self.switched_off.contains(&as_switched(name)) {
             return Some(PolicyReason::SwitchedOff);
+        }
+        // It may deny all, and that is not to say that it does.
+        if self.frozen == Some(PolicyReason::NotUnderstood) {
+            return self.frozen;
         }
         if !self.lets(name, Way::Command(before)) {
             return Some(PolicyReason::Denied);

@@ -15,12 +15,11 @@ impl Policy {
         match rules {
             // Whatever is in them.
             Rules::Exclusive => self.is_exclusive = true,
-            Rules::Elsewhere => self.frozen = Some(PolicyReason::AllowedAsItIs),
+            Rules::Elsewhere => self.freeze(PolicyReason::AllowedAsItIs),
             Rules::Unread(words) => {
-                let is_about_servers = words.iter().any(|word| text.contains(word));
-                self.frozen = self
-                    .frozen
-                    .or(is_about_servers.then_some(PolicyReason::Unread));
+                if words.iter().any(|word| text.contains(word)) {
+                    self.freeze(PolicyReason::Unread);
+                }
             }
             Rules::Requirements => self.add_requirements(&Grammar::Toml.read(text)?),
             Rules::Toml => self.take_names(Grammar::Toml.read(text)?.get("mcp_servers")),
@@ -41,13 +40,10 @@ impl Policy {
     }
 
     fn add_lists(&mut self, tree: &Node) {
-        self.denied
-            .extend(denials(tree.get("deniedMcpServers"), rule));
-        if let Some(allowed) = items(tree.get("allowedMcpServers")) {
-            let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(allowed.iter().filter_map(rule));
-        }
-        self.allowed.is_managed_only |= is(tree.get("allowManagedMcpServersOnly"), "true");
+        self.deny(tree.get("deniedMcpServers"), rule);
+        self.allow(tree.get("allowedMcpServers"), rule);
+        let only = tree.get("allowManagedMcpServersOnly");
+        self.allowed.is_managed_only |= self.truth(only) == Some(true);
         let strict = tree.get("strictPluginOnlyCustomization");
         let names_servers = match list(strict) {
             Some(items) => items.iter().any(|item| item.text() == Some("mcp")),
@@ -58,11 +54,10 @@ impl Policy {
     }
 
     fn add_own_lists(&mut self, tree: &Node) {
-        self.denied
-            .extend(denials(tree.get("deniedMcpServers"), rule));
-        if let Some(allowed) = items(tree.get("allowedMcpServers")) {
+        self.deny(tree.get("deniedMcpServers"), rule);
+        if let Some(allowed) = self.listed(tree.get("allowedMcpServers"), rule) {
             let own = self.allowed.own.get_or_insert_default();
-            own.extend(allowed.iter().filter_map(rule));
+            own.extend(allowed.into_iter().flatten());
         }
     }
 
@@ -100,13 +95,10 @@ impl Policy {
     fn add_gemini(&mut self, tree: &Node) {
         let at = |name| tree.at(&[Step::key("mcp"), Step::key(name)]);
         let named = |item: &Node| item.text().map(Rule::named);
-        self.denied.extend(denials(at("excluded"), named));
-        if let Some(allowed) = items(at("allowed")) {
-            let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(allowed.iter().filter_map(named));
-        }
+        self.deny(at("excluded"), named);
+        self.allow(at("allowed"), named);
         let enabled = ["admin", "mcp", "enabled"].map(Step::key);
-        if is(tree.at(&enabled), "false") {
+        if self.truth(tree.at(&enabled)) == Some(false) {
             self.denied.push(Rule::default());
         }
         self.take_names(tree.get("mcpServers"));
@@ -124,24 +116,20 @@ impl Policy {
         match access.and_then(Node::text) {
             Some("none") => self.denied.push(Rule::default()),
             // What comes from a registry is known by what it is.
-            Some("registry") => self.frozen = Some(PolicyReason::AllowedAsItIs),
-            Some(_) | None => {}
+            Some("registry") => self.freeze(PolicyReason::AllowedAsItIs),
+            Some("all") => {}
+            Some(_) => self.freeze(PolicyReason::NotUnderstood),
+            None if self.truth(access) == Some(false) => self.denied.push(Rule::default()),
+            None => {}
         }
-        if is(access, "false") {
-            self.denied.push(Rule::default());
-        }
-        self.denied
-            .extend(denials(tree.get("ChatDeniedMcpServers"), rule));
-        if let Some(allowed) = items(tree.get("ChatAllowedMcpServers")) {
-            let managed = self.allowed.managed.get_or_insert_default();
-            managed.extend(allowed.iter().filter_map(rule));
-        }
+        self.deny(tree.get("ChatDeniedMcpServers"), rule);
+        self.allow(tree.get("ChatAllowedMcpServers"), rule);
     }
 
     fn add_amp(&mut self, tree: &Node) {
         let rules = tree.get("amp.mcpPermissions");
         if rules.is_some() && list(rules).is_none() {
-            self.denied.push(Rule::default());
+            self.deny(rules, |_| None);
         }
         for rule in rules.map(Node::items).unwrap_or_default() {
             let matches = rule.get("matches");
@@ -161,7 +149,62 @@ impl Policy {
         }
     }
 
+    /// What a list denies; what is not understood may be about anything, and so is what is no list.
+    fn deny(&mut self, denied: Option<&Node>, rule: impl Fn(&Node) -> Option<Rule>) {
+        let rules = self.listed(denied, rule).unwrap_or_default();
+        self.denied
+            .extend(rules.into_iter().map(Option::unwrap_or_default));
+    }
+
+    /// What alone an administrator's list lets run; what is not understood there lets nothing run.
+    fn allow(&mut self, allowed: Option<&Node>, rule: impl Fn(&Node) -> Option<Rule>) {
+        if let Some(rules) = self.listed(allowed, rule) {
+            let managed = self.allowed.managed.get_or_insert_default();
+            managed.extend(rules.into_iter().flatten());
+        }
+    }
+
+    /// The rules of a list, if there is one; what is no list has one that is not understood.
+    fn listed(
+        &mut self,
+        node: Option<&Node>,
+        rule: impl Fn(&Node) -> Option<Rule>,
+    ) -> Option<Vec<Option<Rule>>> {
+        let rules: Vec<Option<Rule>> = match list(Some(node?)) {
+            Some(items) => items.iter().map(rule).collect(),
+            None => vec![None],
+        };
+        if rules.contains(&None) {
+            self.freeze(PolicyReason::NotUnderstood);
+        }
+        Some(rules)
+    }
+
+    /// A truth, if it is said; what else is said there is not understood.
+    fn truth(&mut self, node: Option<&Node>) -> Option<bool> {
+        let node = node.filter(|node| !node.is_word("null"))?;
+        let truth = [true, false]
+            .into_iter()
+            .find(|it| node.value == Value::Other(it.to_string()));
+        if truth.is_none() {
+            self.freeze(PolicyReason::NotUnderstood);
+        }
+        truth
+    }
+
+    /// Entries stay as they are. What is not understood is said before any other reason.
+    fn freeze(&mut self, why: PolicyReason) {
+        if self.frozen != Some(PolicyReason::NotUnderstood) {
+            self.frozen = Some(why);
+        }
+    }
+
     fn take_names(&mut self, servers: Option<&Node>) {
+        if servers
+            .is_some_and(|node| !(node.is_word("null") || matches!(node.value, Value::Map(_))))
+        {
+            self.freeze(PolicyReason::NotUnderstood);
+        }
         let names = servers.map(Node::members).unwrap_or_default().iter();
         self.taken.extend(names.map(|member| member.key.clone()));
     }
@@ -179,34 +222,19 @@ fn is(node: Option<&Node>, word: &str) -> bool {
     node.is_some_and(|node| node.value == Value::Other(word.to_owned()))
 }
 
-/// What a list has, if there is one; what is no list has nothing.
-fn items(node: Option<&Node>) -> Option<&[Node]> {
-    node.map(|node| list(Some(node)).unwrap_or_default())
-}
-
-/// What a list denies; what is not understood may be about anything, and so is what is no list.
-fn denials(denied: Option<&Node>, rule: impl Fn(&Node) -> Option<Rule>) -> Vec<Rule> {
-    match (denied, list(denied)) {
-        (None, _) => Vec::new(),
-        (Some(_), None) => vec![Rule::default()],
-        (Some(_), Some(items)) => {
-            let rules = items.iter().map(|item| rule(item).unwrap_or_default());
-            rules.collect()
-        }
-    }
-}
-
-/// One rule of a list, if it is understood.
+/// One rule of a list, if it is understood: it says one thing.
 fn rule(node: &Node) -> Option<Rule> {
-    if let Some(name) = node.get("serverName").and_then(Node::text) {
-        return Some(Rule::named(name));
-    }
-    let what = if let Some(url) = node.get("serverUrl").and_then(Node::text) {
-        What::Url(url.to_owned())
-    } else {
-        let words = node.get("serverCommand")?.items().iter();
-        let words: Option<Vec<String>> = words.map(|word| word.text().map(str::to_owned)).collect();
-        What::Words(words?)
+    let said = ["serverName", "serverUrl", "serverCommand"].map(|key| node.get(key));
+    let what = match said {
+        [Some(name), None, None] => return name.text().map(Rule::named),
+        [None, Some(url), None] => What::Url(url.text()?.to_owned()),
+        [None, None, Some(command)] => {
+            let words = command.items().iter();
+            let words: Option<Vec<String>> =
+                words.map(|word| word.text().map(str::to_owned)).collect();
+            What::Words(words.filter(|words| !words.is_empty())?)
+        }
+        _ => return None,
     };
     Some(Rule {
         name: None,

@@ -22,6 +22,7 @@ fn refusal(policy: &Policy, name: &str, line: &str) -> Option<PolicyReason> {
 
 const DENIED: Option<PolicyReason> = Some(PolicyReason::Denied);
 const AS_IT_IS: Option<PolicyReason> = Some(PolicyReason::AllowedAsItIs);
+const NOT_UNDERSTOOD: Option<PolicyReason> = Some(PolicyReason::NotUnderstood);
 
 #[test]
 fn what_is_denied_by_name_or_by_command_line_stays_as_it_is() {
@@ -41,15 +42,66 @@ fn what_is_denied_by_name_or_by_command_line_stays_as_it_is() {
 
 #[test]
 fn a_denial_that_is_not_understood_may_be_about_anything() {
-    let odd = policy(&[(
-        Rules::Lists,
-        r#"{"deniedMcpServers": [{"serverPattern": "npx *"}]}"#,
-    )]);
-    assert_eq!(refusal(&odd, "x", "npx x"), DENIED);
+    for rule in [
+        r#"{"serverPattern": "npx *"}"#,
+        r#"{"serverCommand": "npx b"}"#,
+        r#"{"serverCommand": []}"#,
+        r#"{"serverCommand": ["npx", 3]}"#,
+        r#"{"serverCommand": ["npx", "\ud83d"]}"#,
+        r#"{"serverName": "b", "serverCommand": "npx b"}"#,
+        r#"{"serverName": 3}"#,
+        r#"{"serverUrl": ["https://b"]}"#,
+        r#""npx b""#,
+        "null",
+        "{}",
+    ] {
+        for (rules, list) in [
+            (Rules::Lists, "deniedMcpServers"),
+            (Rules::Lists, "allowedMcpServers"),
+            (Rules::OwnLists, "deniedMcpServers"),
+            (Rules::OwnLists, "allowedMcpServers"),
+            (Rules::VsCode, "ChatDeniedMcpServers"),
+            (Rules::VsCode, "ChatAllowedMcpServers"),
+        ] {
+            let text = format!(r#"{{"{list}": [{{"serverName": "y"}}, {rule}]}}"#);
+            let odd = policy(&[(rules, &text)]);
+            for name in ["x", "y"] {
+                assert_eq!(refusal(&odd, name, "npx x"), NOT_UNDERSTOOD, "{text}");
+            }
+            let is_denying = list.to_lowercase().contains("denied");
+            assert_eq!(odd.denies("x", &words("npx x")), is_denying, "{text}");
+        }
+    }
 }
 
 #[test]
-fn what_should_be_a_list_and_is_none_allows_nothing_and_denies_all() {
+fn a_setting_that_is_not_understood_leaves_all_as_it_is() {
+    for (rules, text) in [
+        (Rules::Lists, r#"{"allowManagedMcpServersOnly": "true"}"#),
+        (Rules::Lists, r#"{"managedMcpServers": ["x"]}"#),
+        (Rules::Gemini, r#"{"admin": {"mcp": {"enabled": "false"}}}"#),
+        (Rules::Gemini, r#"{"mcp": {"excluded": ["y", 3]}}"#),
+        (Rules::VsCode, r#"{"ChatMCP": "some"}"#),
+        (Rules::VsCode, r#"{"ChatMCP": {}}"#),
+    ] {
+        let odd = policy(&[(rules, text), (Rules::Elsewhere, "")]);
+        assert_eq!(refusal(&odd, "x", "npx x"), NOT_UNDERSTOOD, "{text}");
+    }
+    for (rules, text) in [
+        (Rules::Lists, r#"{"managedMcpServers": null}"#),
+        (Rules::Gemini, r#"{"admin": {"mcp": {"enabled": true}}}"#),
+        (Rules::VsCode, r#"{"ChatMCP": true}"#),
+    ] {
+        assert_eq!(
+            refusal(&policy(&[(rules, text)]), "x", "npx x"),
+            None,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_should_be_a_list_and_is_none_is_not_understood() {
     for (rules, text) in [
         (Rules::Lists, r#"{"allowedMcpServers": {}}"#),
         (Rules::Lists, r#"{"deniedMcpServers": {"serverName": "x"}}"#),
@@ -63,7 +115,8 @@ fn what_should_be_a_list_and_is_none_allows_nothing_and_denies_all() {
         (Rules::OwnAmp, r#"{"amp.mcpPermissions": {}}"#),
     ] {
         let odd = policy(&[(rules, text)]);
-        assert_eq!(refusal(&odd, "x", "npx x"), DENIED, "{text}");
+        assert_eq!(refusal(&odd, "x", "npx x"), NOT_UNDERSTOOD, "{text}");
+        assert!(!odd.lets("x", Way::Command(&words("npx x"))), "{text}");
     }
     let strict = policy(&[(Rules::Lists, r#"{"strictPluginOnlyCustomization": "mcp"}"#)]);
     let refused = refusal(&strict, "x", "npx x");
