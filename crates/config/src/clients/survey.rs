@@ -208,10 +208,9 @@ fn collect(
                 let before = entries.len();
                 collect(&member.node, client, rest, at, Some(&member.key), entries);
                 if member.has_half {
-                    let halves = &mut entries[before..];
-                    halves
-                        .iter_mut()
-                        .for_each(|entry| entry.kind = Kind::LeftAlone(Reason::Half));
+                    for entry in &mut entries[before..] {
+                        entry.kind = Kind::LeftAlone(Reason::Half);
+                    }
                 }
                 at.pop();
             }
@@ -311,29 +310,7 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         return Err(Reason::Half);
     }
     let holders = holders(entry, client);
-    for holder in &holders {
-        if let Some(kind) = holder.get("type").and_then(Node::text) {
-            if [
-                "http",
-                "sse",
-                "ws",
-                "remote",
-                "streamable-http",
-                "streamableHttp",
-                "streamable_http",
-            ]
-            .contains(&kind)
-            {
-                return Err(Reason::Remote);
-            }
-            if !client.local_types.contains(&kind) {
-                return Err(Reason::Extension);
-            }
-        }
-    }
-    if entry.get("source").and_then(Node::text) == Some("extension") {
-        return Err(Reason::Extension);
-    }
+    refuse_kind(entry, &holders, client)?;
     if entry.get("gallery").is_some() {
         return Err(Reason::Marketplace);
     }
@@ -372,6 +349,34 @@ fn local(name: &str, entry: &Node, client: &Client, at: &[Step]) -> Result<Local
         variables,
         has_folder: folder.any(|it| holders.iter().any(|holder| holder.get(it).is_some())),
     })
+}
+
+/// Refuses what is of another kind than a program that the client starts.
+fn refuse_kind(entry: &Node, holders: &[&Node], client: &Client) -> Result<(), Reason> {
+    for holder in holders {
+        if let Some(kind) = holder.get("type").and_then(Node::text) {
+            if [
+                "http",
+                "sse",
+                "ws",
+                "remote",
+                "streamable-http",
+                "streamableHttp",
+                "streamable_http",
+            ]
+            .contains(&kind)
+            {
+                return Err(Reason::Remote);
+            }
+            if !client.local_types.contains(&kind) {
+                return Err(Reason::Extension);
+            }
+        }
+    }
+    if entry.get("source").and_then(Node::text) == Some("extension") {
+        return Err(Reason::Extension);
+    }
+    Ok(())
 }
 
 /// The entry, and what in it holds its command line: what is said of that may stand in either.
@@ -508,7 +513,7 @@ fn refuse_program(name: &str, words: &[String]) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Whether FastMCP is told to relay: `fastmcp proxy URL`, or `fastmcp run URL`. An address may also be what an option
+/// Whether `fastmcp` is told to relay: `fastmcp proxy URL`, or `fastmcp run URL`. An address may also be what an option
 /// of a server of one's own says.
 fn is_proxy_of_fastmcp(arguments: &[String]) -> bool {
     let is_option = |word: &String| word.starts_with('-');

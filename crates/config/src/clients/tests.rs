@@ -377,6 +377,27 @@ fn a_bridge_is_one_behind_a_launcher_too_and_mcp_remote_without_an_address_as_we
         ),
         ("python3 -m mcp_proxy https://h", Some("mcp-proxy")),
         ("npx -y supergateway --sse https://h", Some("supergateway")),
+        ("uvx mcp-proxy --port 1 -- server", None),
+        ("npx -y supergateway --stdio server", None),
+        ("npx -y mcp-remote-files https://h", None),
+        ("npx -y server-filesystem /srv/mcp-remote", None),
+        ("/srv/mcp-remote/.venv/bin/python /srv/server.py", None),
+        ("uvx mcp-server-fetch https://h", None),
+    ] {
+        assert_eq!(left_alone(line), expected.map(bridge), "{line}");
+    }
+}
+
+fn bridge(program: &'static str) -> Reason {
+    Reason::Bridge {
+        program,
+        name: "a".to_owned(),
+    }
+}
+
+#[test]
+fn a_bridge_is_one_however_its_name_is_written_and_fastmcp_is_by_what_it_is_told() {
+    for (line, expected) in [
         ("npx -y @scope/Mcp-Remote https://h", Some("mcp-remote")),
         ("NPX.CMD -y mcp-remote https://h", Some("mcp-remote")),
         ("wsl.exe -- npx -y mcp-remote https://h", Some("mcp-remote")),
@@ -397,18 +418,8 @@ fn a_bridge_is_one_behind_a_launcher_too_and_mcp_remote_without_an_address_as_we
             "bash -c 'exec npx -y supergateway --sse https://h'",
             Some("supergateway"),
         ),
-        ("uvx mcp-proxy --port 1 -- server", None),
-        ("npx -y supergateway --stdio server", None),
-        ("npx -y mcp-remote-files https://h", None),
-        ("npx -y server-filesystem /srv/mcp-remote", None),
-        ("/srv/mcp-remote/.venv/bin/python /srv/server.py", None),
-        ("uvx mcp-server-fetch https://h", None),
     ] {
-        let expected = expected.map(|program| Reason::Bridge {
-            program,
-            name: "a".to_owned(),
-        });
-        assert_eq!(left_alone(line), expected, "{line}");
+        assert_eq!(left_alone(line), expected.map(bridge), "{line}");
     }
 }
 
