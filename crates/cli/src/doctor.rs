@@ -51,8 +51,8 @@ pub(crate) fn examine(places: &Places, installation: Installation) -> Report {
     let config = config::load(places);
     let (status, mut findings) = daemon::ask(places);
     let known = config.as_ref().map(Known::of).unwrap_or_default();
-    let known = known.and_of_clients();
     let census = crate::survey::take().ok();
+    let known = known.and_of_clients(census.as_ref());
     let survey = census.map(|census| Survey::of(&census, &known));
     let patient = Patient {
         places,

@@ -20,7 +20,10 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use config::CommandIdentity;
 use sys::process_table::Identity;
@@ -115,6 +118,15 @@ impl Survey {
 }
 
 impl Census {
+    /// The folders in which clients work.
+    fn folders_of_clients(&self) -> BTreeSet<&Path> {
+        let clients = self.processes();
+        let clients = clients.filter(|process| agents::name(&process.argv).is_some());
+        clients
+            .filter_map(|process| process.folder.as_deref())
+            .collect()
+    }
+
     /// Looks for what hears one of `above`: the client, and what it has started on the way down.
     fn servers_below<'a>(
         &'a self,

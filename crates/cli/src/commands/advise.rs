@@ -34,8 +34,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<Exit> {
-    let known = known(places, ui).and_of_clients();
-    let mut survey = Survey::of(&survey::take()?, &known);
+    let census = survey::take()?;
+    let known = known(places, ui).and_of_clients(Some(&census));
+    let mut survey = Survey::of(&census, &known);
     if !args.servers.is_empty() {
         let names = args.servers.iter().map(String::as_str);
         let unknown: Vec<&str> = names.filter(|name| !survey.has(name)).collect();

@@ -7,7 +7,11 @@ use config::{
     clients::{self, Kind},
 };
 
+use super::Census;
 use crate::moving::machine::Machine;
+
+/// More folders than anybody works in at a time.
+const FOLDERS_MAX: usize = 100;
 
 /// What is known to be a server, whatever it is called.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +31,21 @@ impl Known {
         known
     }
 
-    /// The same, and those in the files of clients; what cannot be read there names none.
-    pub(crate) fn and_of_clients(mut self) -> Known {
-        let files = Machine::this().map(|machine| machine.files(clients::ALL));
-        for found in files.unwrap_or_default() {
+    /// The same, and those in the files of clients: of the user, of the project at hand, and of the folders in which
+    /// clients work. What cannot be read there names none.
+    pub(crate) fn and_of_clients(mut self, census: Option<&Census>) -> Known {
+        let Ok(machine) = Machine::this() else {
+            return self;
+        };
+        let folders = census.map(Census::folders_of_clients).unwrap_or_default();
+        let folders = folders.into_iter().take(FOLDERS_MAX);
+        let elsewhere = folders.map(|folder| machine.in_project(folder));
+        let machines: Vec<Machine> = elsewhere.collect();
+        let mut seen = BTreeSet::new();
+        let files = std::iter::once(&machine)
+            .chain(&machines)
+            .flat_map(|machine| machine.files(clients::ALL));
+        for found in files.filter(|found| seen.insert(found.path.clone())) {
             for entry in found.entries() {
                 match entry.kind {
                     Kind::Local(local) => self.add(&local.command.words),

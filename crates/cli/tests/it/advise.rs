@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     FAKE_SERVER, Home,
@@ -313,6 +313,21 @@ fn a_name_that_no_server_has_is_an_error_before_anything_is_ended() {
     for process in orphan {
         process.kill();
     }
+}
+
+#[test]
+fn a_server_that_only_the_project_of_its_session_names_is_found_from_anywhere() {
+    let mut stage = Stage::new();
+    let server = stage.scripted("plain");
+    let projects = [stage.home.project("named"), stage.home.project("other")];
+    let file = json!({"mcpServers": {"plain": {"command": server}}});
+    fs::write(projects[0].join(".mcp.json"), file.to_string()).unwrap();
+    for project in &projects {
+        stage.agent("claude", project, std::slice::from_ref(&server));
+    }
+    let (_, report) = stage.advise(&["plain"], &[], "");
+    let found = of(&report, "servers", &stage.name("plain"));
+    assert_eq!(found["copies"].as_array().unwrap().len(), 2, "{report}");
 }
 
 /// Starts a server below a client that is killed then; the server and what is below it.
