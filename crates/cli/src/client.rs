@@ -141,6 +141,7 @@ impl Target {
             upstream.server == self.name
                 && upstream.state == "ready"
                 && upstream.scope != "session"
+                && upstream.private.is_none()
                 && (!is_of_workspace || upstream.workspace.as_deref() == here.as_deref())
         };
         if status.upstreams.iter().any(is_joined) {

@@ -21,7 +21,7 @@ use crate::{
     private::DECLARES_TASKS,
     record::{Contents, OF_ONE_REQUEST},
     refusal::Refusal,
-    routing::ASKS_UNBOUND,
+    routing::{ASKS_UNBOUND, RouteKey},
     session::{Initialize, Session, State as SessionState},
     upstream::{Origin, Standing, State, StopCause, Upstream},
     wishes::{level_of, uri_of},
@@ -119,7 +119,9 @@ impl Mux {
                 let answer = Refusal::OwnerGone.to_response(Some(id));
                 Mux::tell_upstream(upstream_id, answer, out);
             }
-            self.inherit_listening(upstream_id, &contents.listens, out);
+            if let Some(listens) = &contents.listens {
+                self.inherit_listening(upstream_id, listens, out);
+            }
             self.idle_if_unwanted(upstream_id, out);
         } else {
             let upstream = upstream_id;
@@ -136,7 +138,8 @@ impl Mux {
             self.unshareable.insert(route, DECLARES_TASKS);
         }
         if contents.is_of_one_era {
-            self.inherit_verdict(&contents.key, contents.program);
+            let RouteKey { route, era, .. } = &contents.key;
+            self.inherit_verdict(route.clone(), *era, contents.program);
         }
     }
 

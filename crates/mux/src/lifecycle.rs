@@ -13,7 +13,6 @@ use crate::{
     fact::Fact,
     ids::{SessionId, UpstreamId},
     lanes::Lanes,
-    missed::Missed,
     moment::Moment,
     mux::Mux,
     pulse::Pulse,
@@ -206,7 +205,6 @@ impl Mux {
         upstream.once.forget_results();
         upstream.heard = None;
         upstream.unheard_in_a_row = 0;
-        upstream.missed = Missed::default();
         upstream.recorded = None;
         upstream.origin = Origin::Here;
         upstream.sessions_awaited_until = Moment::default();

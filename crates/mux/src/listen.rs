@@ -186,26 +186,19 @@ impl Listening {
     /// one whose name is long, the resource itself is told: it is no more than the wish names, in number and in bytes.
     fn miss(&mut self, uri: &str) {
         for whole in self.uris.iter().filter(|whole| covers(whole, uri)) {
-            let missed = self.missed_updates.entry(whole.clone());
-            let is_long = uri.len() > whole.len() + PART_NAME_MAX;
-            let missed = missed.or_insert_with(|| if is_long { whole.clone() } else { uri.into() });
-            if **missed != *uri {
-                missed.clone_from(whole);
-            }
+            miss_part(&mut self.missed_updates, whole, uri);
         }
     }
 
     /// Its session comes back to a process that has told of changes meanwhile.
     fn miss_all(&mut self, upstream: &Upstream) {
-        let changed = self
-            .lists
-            .iter()
-            .filter(|list| upstream.changes.has(**list));
+        let lists = self.lists.iter();
+        let changed = lists.filter(|list| upstream.may_have_changed(**list));
         self.missed.extend(changed);
-        let uris = self.uris.iter().flat_map(|uri| upstream.missed.of(uri));
-        let uris: Vec<Box<str>> = uris.map(Box::from).collect();
-        for uri in uris {
-            self.miss(&uri);
+        for whole in &self.uris {
+            for uri in upstream.missed.of(whole) {
+                miss_part(&mut self.missed_updates, whole, uri);
+            }
         }
     }
 
@@ -215,6 +208,16 @@ impl Listening {
         let told = updates.filter(|(whole, _)| self.uris.contains(whole));
         let told = told.map(|(_, part)| part).collect();
         (core::mem::take(&mut self.missed), told)
+    }
+}
+
+/// A part of a resource has changed, or the resource itself.
+fn miss_part(missed: &mut BTreeMap<Box<str>, Box<str>>, whole: &str, uri: &str) {
+    let is_long = uri.len() > whole.len() + PART_NAME_MAX;
+    let missed = missed.entry(whole.into());
+    let missed = missed.or_insert_with(|| if is_long { whole } else { uri }.into());
+    if **missed != *uri {
+        *missed = whole.into();
     }
 }
 
@@ -482,7 +485,8 @@ impl Mux {
             upstream.exchanges.inherit(*request, exchange);
         }
         let Some((oldest, others)) = requests.split_first() else {
-            return;
+            // The server had ended it, and nobody has asked again.
+            return self.listen_to(upstream_id, out);
         };
         upstream.heard = Some(Heard::of_earlier_daemon(*oldest, self.now));
         for request in others {
@@ -531,8 +535,11 @@ impl Mux {
         upstream.heard = heard.before.map(|before| *before);
         match how {
             Unheard::Refused(answer) => {
-                let uris = heard.uris.unwrap_or_default();
-                self.on_listen_refused(upstream_id, &uris, answer, out);
+                match heard.uris {
+                    Some(uris) => self.on_listen_refused(upstream_id, &uris, answer, out),
+                    // It has not refused us yet.
+                    None => self.listen_to(upstream_id, out),
+                }
             }
             Unheard::Ended => {
                 if now - heard.since >= self.limits.good_service {

@@ -17,7 +17,7 @@ use crate::{
     offers::Offer,
     recall::Known,
     timers::Timer,
-    upstream::Origin,
+    upstream::{Origin, Upstream},
 };
 
 /// A kind of list that a server keeps.
@@ -63,12 +63,15 @@ impl List {
     }
 }
 
-impl Changes {
-    /// Whether the process has said that this one has changed.
-    pub(crate) fn has(&self, list: List) -> bool {
-        self.windows.contains_key(&list)
+impl Upstream {
+    /// Whether a list may be another than a session knows it that comes from elsewhere. Of a process that it never saw
+    /// each is.
+    pub(crate) fn may_have_changed(&self, list: List) -> bool {
+        self.origin == Origin::Here || self.changes.windows.contains_key(&list)
     }
+}
 
+impl Changes {
     /// When the next window ends that somebody waits for.
     fn next_end(&self) -> Option<Moment> {
         let waiting = self.windows.values().filter(|window| window.held.is_some());
@@ -203,11 +206,9 @@ impl Mux {
             // It will be told with the others.
             return;
         }
-        let missed = List::ALL.into_iter().filter(|list| {
-            // Of a process that it never saw every list is new.
-            let has_changed = upstream.origin == Origin::Here || upstream.changes.has(*list);
-            has_changed && session.offers.has(list.offer())
-        });
+        let missed = List::ALL
+            .into_iter()
+            .filter(|list| upstream.may_have_changed(*list) && session.offers.has(list.offer()));
         let missed: Vec<List> = missed.collect();
         for list in missed {
             self.tell_change(session_id, list, &change_of(list), out);

@@ -1,8 +1,8 @@
 //! Resources that change at a process that has outlived its daemon, while sessions are not back yet: each session is
 //! told when it comes.
 //!
-//! **Invariant:** a session that comes back hears of every resource that it was promised to hear of and that has
-//! changed since its process was taken over, at least once.
+//! **Invariant:** a session that comes back hears of every resource that it was promised to hear of and that its
+//! process, while it lived, has told this daemon of since it was taken over, at least once.
 
 use alloc::{boxed::Box, collections::BTreeSet, format};
 
@@ -13,7 +13,7 @@ use crate::{
     action::Outbox,
     ids::{SessionId, UpstreamId},
     mux::Mux,
-    subscribe::covers,
+    subscribe::{covers, is_in_own_words},
 };
 
 /// The most resources that are remembered, and the most bytes of an address. Where there is more, every one may have
@@ -42,11 +42,19 @@ impl Missed {
         }
     }
 
-    /// What of a resource has changed: itself, or parts of it.
-    pub(crate) fn of<'a>(&'a self, whole: &'a str) -> impl Iterator<Item = &'a str> {
+    /// What of a resource has changed: itself, or parts of it. What somebody may have asked it with is not told to
+    /// others: for them it is the resource.
+    pub(crate) fn of<'a>(&'a self, whole: &'a str) -> BTreeSet<&'a str> {
         let parts = self.resources.iter().map(|part| &**part);
         let parts = parts.filter(|part| covers(whole, part));
-        parts.chain(self.is_full.then_some(whole))
+        let told = parts.map(|part| {
+            if is_in_own_words(whole, part) {
+                whole
+            } else {
+                part
+            }
+        });
+        told.chain(self.is_full.then_some(whole)).collect()
     }
 }
 
@@ -83,7 +91,7 @@ mod tests {
     use super::*;
 
     fn told(missed: &Missed, whole: &str) -> Vec<Box<str>> {
-        missed.of(whole).map(Box::from).collect()
+        missed.of(whole).into_iter().map(Box::from).collect()
     }
 
     #[test]
@@ -95,6 +103,17 @@ mod tests {
         }
         assert_eq!(told(&missed, "a:1"), ["a:1".into(), "a:1/part".into()]);
         assert_eq!(told(&missed, "b:2"), []);
+    }
+
+    #[test]
+    fn what_a_resource_was_asked_with_is_told_to_who_has_asked_so() {
+        let mut missed = Missed::default();
+        for uri in ["a:1?name=x", "a:1/part#top"] {
+            missed.note(uri);
+        }
+        assert_eq!(told(&missed, "a:1"), ["a:1".into()]);
+        assert_eq!(told(&missed, "a:1?name=x"), ["a:1?name=x".into()]);
+        assert_eq!(told(&missed, "a:1/part"), ["a:1/part".into()]);
     }
 
     #[test]

@@ -62,10 +62,6 @@ impl Mux {
             return;
         }
         self.read_sender(session_id, &frame, said);
-        if let Some(refusal) = self.refusal_of_unserved(session_id) {
-            self.refuse(session_id, &id, line, refusal, out);
-            return;
-        }
         if self.resume_round(session_id, (&id, line), &frame, out) {
             return;
         }
@@ -98,8 +94,8 @@ impl Mux {
             return Ok(());
         };
         let opening = &session.opening;
-        if let Some(refusal) = &opening.refused {
-            return Err(refusal.clone());
+        if let Some(refusal) = self.refusal_of_unserved(session_id) {
+            return Err(refusal);
         }
         // What is of one session alone would be of one request. Who is served already, and comes back for an answer,
         // was there before that showed.

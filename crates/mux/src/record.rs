@@ -95,8 +95,8 @@ pub(crate) struct Contents {
     pub(crate) ghosts: Vec<SessionId>,
     /// What the server has asked and has no answer to.
     pub(crate) asks: Vec<RequestId>,
-    /// By which requests a server of the modern era is listened to, oldest first.
-    pub(crate) listens: Vec<MintedId>,
+    /// By which requests a server of the modern era is listened to, oldest first; `None` if that is not known.
+    pub(crate) listens: Option<Vec<MintedId>>,
 }
 
 /// The same as it is written. The route holds environment values: there is no `Debug` here.
@@ -154,8 +154,8 @@ struct Written {
     /// Ids as the server wrote them.
     #[serde(default)]
     asks: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    listens: Vec<MintedId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listens: Option<Vec<MintedId>>,
 }
 
 fn once() -> u64 {
@@ -241,8 +241,7 @@ impl Mux {
     /// What the next daemon must know of an upstream now; nothing if it has no process.
     pub(crate) fn record_of(&mut self, id: UpstreamId) -> Option<Record> {
         let key = &self.upstreams.get(&id)?.key;
-        let found = self.verdict_to_keep(&key.route);
-        let is_of_one_era = found.is_some_and(|found| found.refused == key.era.other());
+        let is_of_one_era = self.is_of_one_era(key);
         let upstream = self.upstreams.get_mut(&id);
         let upstream = upstream.filter(|upstream| upstream.has_process())?;
         Some(upstream.record(self.now, is_of_one_era))
@@ -302,7 +301,7 @@ impl Upstream {
                 .chain(undecided)
                 .map(ToString::to_string)
                 .collect(),
-            listens: self.exchanges.lasting().collect(),
+            listens: (key.era == Era::Modern).then(|| self.exchanges.lasting().collect()),
         };
         // Strings and numbers can always be written.
         Record(Bytes::from(

@@ -382,7 +382,7 @@ pub(crate) fn covers(whole: &str, uri: &str) -> bool {
 
 /// Whether a part is named in words of whoever wants just that: what is asked (`?`) or pointed at (`#`). These are
 /// for nobody else, where somebody has used them; behind a `/` there is another resource.
-fn is_in_own_words(whole: &str, part: &str) -> bool {
+pub(crate) fn is_in_own_words(whole: &str, part: &str) -> bool {
     let rest = part.strip_prefix(whole);
     rest.is_some_and(|rest| rest.contains(['?', '#']))
 }

@@ -230,20 +230,38 @@ impl Mux {
                 program,
                 words: None,
             };
-            self.verdicts.insert(opening.route.clone(), verdict);
+            let route = opening.route.clone();
+            self.verdicts.insert(route.clone(), verdict);
+            self.touch_records_of(&route);
         }
     }
 
-    /// An earlier daemon has found that the server of a process which it has left speaks in no other era.
-    pub(crate) fn inherit_verdict(&mut self, key: &RouteKey, program: Option<Program>) {
+    /// Whether the server of a process that speaks so was found to speak in no other era.
+    pub(crate) fn is_of_one_era(&self, key: &RouteKey) -> bool {
+        let verdict = self.verdicts.get(&key.route);
+        verdict.is_some_and(|verdict| {
+            verdict.proof == Proof::Whole && verdict.refused == Some(key.era.other())
+        })
+    }
+
+    /// An earlier daemon has found that of the server of a process which it has left. It is believed for as long as
+    /// that speaks.
+    pub(crate) fn inherit_verdict(&mut self, route: Route, era: Era, program: Option<Program>) {
         let verdict = Verdict {
-            refused: Some(key.era.other()),
-            until: self.now + self.limits.verdict_life,
+            refused: Some(era.other()),
+            until: self.now,
             proof: Proof::Whole,
             program,
             words: None,
         };
-        self.verdicts.insert(key.route.clone(), verdict);
+        self.verdicts.insert(route, verdict);
+    }
+
+    /// What was found of a server may be in the record of any of its processes.
+    fn touch_records_of(&mut self, route: &Route) {
+        let upstreams = self.upstreams.iter();
+        let of_route = upstreams.filter(|(_, upstream)| upstream.key.route == *route);
+        self.unrecorded.extend(of_route.map(|(id, _)| *id));
     }
 
     fn find_refused(&mut self, asked: Asked, proof: Proof) {
@@ -259,7 +277,8 @@ impl Mux {
             program: asked.program,
             words: asked.words,
         };
-        self.verdicts.insert(asked.route, verdict);
+        self.verdicts.insert(asked.route.clone(), verdict);
+        self.touch_records_of(&asked.route);
     }
 
     /// A server that was asked like this has answered.
@@ -283,7 +302,7 @@ impl Mux {
             return;
         }
         let refused = verdict.refused;
-        self.touch_record(upstream_id);
+        self.touch_records_of(&asked.route);
         if !is_kept_with_words {
             out.act(Action::KeepFinding {
                 upstream: upstream_id,
@@ -323,7 +342,9 @@ impl Mux {
         }
         let proof = proof.filter(|_| may_turn);
         // Of what was found before nothing is left, also where nobody is sent back for it.
+        let route = asked.route.clone();
         let proof = self.hold_against_verdict(upstream_id, asked, evidence, proof);
+        self.touch_records_of(&route);
         proof.filter(|_| !(spoken == Spoken::NeverToRefugees && is_found))
     }
 

@@ -102,7 +102,9 @@ fn ask_until_it_can_be(places: &Places, ui: &mut Ui) -> anyhow::Result<Outcome> 
         };
         if waited >= TOLD_AFTER && !mem::replace(&mut is_told, true) {
             let seconds = PATIENCE.as_secs();
-            ui.remark(format_args!("{declined}; it is tried for {seconds} s"));
+            ui.remark(format_args!(
+                "{declined}; it is tried again for {seconds} s"
+            ));
         }
         thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);

@@ -31,9 +31,12 @@ pub(super) fn check(patient: &Patient<'_>) -> Vec<Finding> {
     let files = machine.files(clients::ALL);
     let stale = stale::all_stale(&machine, &patient.places.state);
     let policies = Policies::read(&machine, clients::ALL);
+    let mut told = BTreeSet::new();
     let found = files
         .iter()
         .flat_map(|found| of_file(patient, (&machine, &policies), found));
+    // What is so of a client is so of each of its files.
+    let found = found.filter(|finding| told.insert(finding.what.clone()));
     let stale = stale.iter().map(|stale| {
         Finding::problem(Check::Clients, stale.what()).next(format!("run: {}", stale.mend()))
     });
@@ -63,7 +66,9 @@ fn of_file(
     match clients::survey(&text, found.client) {
         Ok(entries) => {
             let mut findings = outdated(patient, name, &entries);
-            findings.extend(denied(policies, found, &file, &entries));
+            let is_on = is_on(&text, found);
+            let on = entries.iter().filter(|entry| is_on(entry));
+            findings.extend(denied(policies, found, &file, on));
             let on = Entries::that_are_on(&text, found, entries);
             findings.extend(on.without_program(name, &file));
             findings.extend(on.of_unknown_servers(patient, name, &file));
@@ -101,7 +106,12 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
 
 /// Entries by which mcpool starts what a rule of their client denies: it would not have been made so. Where the rules
 /// cannot be read, nobody knows.
-fn denied(policies: &Policies, found: &Found, file: &str, entries: &[Entry]) -> Vec<Finding> {
+fn denied<'e>(
+    policies: &Policies,
+    found: &Found,
+    file: &str,
+    entries: impl Iterator<Item = &'e Entry>,
+) -> Vec<Finding> {
     let client = found.client;
     let mut names = Vec::new();
     for entry in entries {
@@ -129,6 +139,15 @@ fn denied(policies: &Policies, found: &Found, file: &str, entries: &[Entry]) -> 
         client.id
     );
     vec![Finding::problem(Check::Clients, what).next(next)]
+}
+
+/// Tells whether an entry of a file is not switched off there.
+fn is_on(text: &str, found: &Found) -> impl Fn(&Entry) -> bool {
+    let tree = found.client.grammar.read(text).ok();
+    move |entry| {
+        let node = tree.as_ref().and_then(|tree| tree.at(&entry.at));
+        !node.is_some_and(clients::is_off)
+    }
 }
 
 /// The entries of a file that start mcpool.

@@ -532,7 +532,7 @@ impl World {
         let id = *self.keys.get(&key)?;
         let session = self.sessions.get(&id).filter(|it| !it.closing)?;
         let visited = session.visited.as_ref()?;
-        (visited.place.is_where(place) && visited.caller == caller).then_some(id)
+        (visited.place.has_the_sessions_of(place) && visited.caller == caller).then_some(id)
     }
 
     /// A key that no session has.

@@ -259,7 +259,7 @@ impl World {
         let id = *self.rounds.get(&key)?;
         let session = self.sessions.get(&id).filter(|it| !it.closing)?;
         let modern = session.modern.as_ref()?;
-        let is_here = modern.place.is_where(place) && modern.caller == caller;
+        let is_here = modern.place.has_the_sessions_of(place) && modern.caller == caller;
         is_here.then_some(id)
     }
 

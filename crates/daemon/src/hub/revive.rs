@@ -77,8 +77,9 @@ impl Hub {
             Ok(Some(past)) => past.row,
         };
         let visits = self.world.sought.get_mut(&key);
-        let belongs =
-            |visit: &mut Visit| visit.place.is_where(&row.place) && visit.caller == row.caller;
+        let belongs = |visit: &mut Visit| {
+            visit.place.has_the_sessions_of(&row.place) && visit.caller == row.caller
+        };
         let others: Option<Vec<Visit>> =
             visits.map(|all| all.extract_if(.., |it| !belongs(it)).collect());
         for visit in others.unwrap_or_default() {

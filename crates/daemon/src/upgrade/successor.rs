@@ -65,10 +65,8 @@ pub(crate) enum NotNow {
 
 impl fmt::Display for NotNow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotNow::Lasts(what) => f.write_str(what),
-            NotNow::Passes(what) => write!(f, "{what}; try again"),
-        }
+        let (NotNow::Lasts(what) | NotNow::Passes(what)) = self;
+        f.write_str(what)
     }
 }
 
@@ -85,7 +83,7 @@ impl UpgradeWish {
         self.answer(why, Answer::Busy);
     }
 
-    /// The one or the other.
+    /// For good, or so that it is tried again.
     pub(crate) fn decline(self, why: NotNow) {
         match why {
             NotNow::Passes(_) => self.put_off(&why.to_string()),

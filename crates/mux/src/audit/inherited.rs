@@ -52,7 +52,7 @@ impl Audit {
                 };
                 server.asks.insert(id, ask);
             }
-            for id in contents.listens {
+            for id in contents.listens.into_iter().flatten() {
                 server.sent.insert(id, Working::default());
             }
         }

@@ -46,7 +46,8 @@ fn check_records(mux: &mut Mux) {
             let handshake = contents.handshake.map(|handshake| handshake.version);
             let of_time = (contents.sessions, contents.ghosts);
             let rest = (contents.key, contents.asks, contents.level);
-            let rest = (rest, contents.private, contents.listens);
+            let found = (contents.private, contents.is_of_one_era);
+            let rest = (rest, found, contents.listens);
             ((handshake, rest), of_time)
         };
         let (left, (sessions, ghosts)) = of(&left);

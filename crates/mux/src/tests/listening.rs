@@ -226,3 +226,41 @@ fn of_two_requests_that_an_earlier_daemon_listened_by_the_one_that_was_to_replac
             -> alice: subscriptions/acknowledged of #2 {"resourceSubscriptions":["a:2"]}
     "#]]);
 }
+
+#[test]
+fn a_server_that_has_ended_what_it_was_listened_to_by_is_listened_to_by_the_next_daemon() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
+        u1: subscriptions/acknowledged #2 changes=tools
+        u1: result #2 {"resultType":"complete"}
+        the daemon dies
+            -> u1: subscriptions/listen #4294967297 modern {"toolsListChanged":true}
+        u1: error #4294967297
+        the daemon dies
+            -> u1: subscriptions/listen #8589934593 modern {"toolsListChanged":true}
+    "#]]);
+}
+
+#[test]
+fn an_earlier_request_to_be_listened_to_that_is_refused_late_is_followed_by_our_own() {
+    check(expect![[r#"
+        alice opens
+        alice: subscriptions/listen #1 modern changes=tools
+            -> start u1 for alice
+        u1 starts
+            -> u1: server/discover #1 modern
+        u1: greets declares=tools.listChanged
+            -> u1: subscriptions/listen #2 modern {"toolsListChanged":true}
+            -> alice: subscriptions/acknowledged of #1 {"toolsListChanged":true}
+        the daemon dies
+        u1: error #2
+            -> u1: subscriptions/listen #4294967297 modern {"toolsListChanged":true}
+    "#]]);
+}

@@ -553,3 +553,28 @@ fn a_wish_that_is_said_once_more_hears_what_has_changed_meanwhile_and_a_new_one_
             -> bob: subscriptions/acknowledged of #1 {"toolsListChanged":true,"resourceSubscriptions":["a:1"]}
     "#]]);
 }
+
+#[test]
+fn that_a_server_speaks_in_one_era_alone_is_known_for_as_long_as_its_process_lives() {
+    check(expect![[r#"
+        alice comes
+            -> start u1 for alice
+        u1 starts
+            -> u1: initialize #1
+        u1: raw {"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no"}}
+            -> stop u1
+        u1 exits code 0
+            -> start u2 for alice
+        u2 starts
+            -> u2: server/discover #1 modern
+        u2: greets
+            -> found of u2: not=legacy
+            -> alice: result #0 version=2025-11-25
+        90000 s pass
+        bob comes
+            -> bob: result #0 version=2025-11-25
+        the daemon dies
+        alice comes back
+        alice: replays kept initialize #0
+    "#]]);
+}

@@ -518,3 +518,16 @@ fn who_joins_a_server_that_is_shared_for_want_of_sessions_is_asked_with_the_same
             -> start u2 for bob
     "#]]);
 }
+
+#[test]
+fn a_modern_client_that_cannot_start_a_server_joins_one_that_runs_and_is_refused_otherwise() {
+    check(expect![[r#"
+        alice opens joins refused=echo
+        alice: tools/list #1 modern
+            -> alice: error #1 -32603 no-such-server
+        u1 serves bob
+        carol opens joins refused=echo
+        carol: tools/list #1 modern
+            -> u1: tools/list #2
+    "#]]);
+}

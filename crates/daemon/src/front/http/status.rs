@@ -31,6 +31,7 @@ pub(super) fn of_modern(answer: &Outgoing) -> StatusCode {
 /// What an error says.
 struct AnsweredError {
     code: i64,
+    /// Why, if it is mcpool that says so.
     reason: Option<String>,
 }
 
@@ -40,9 +41,9 @@ impl AnsweredError {
     }
 }
 
-/// The error that an answer is. Most are none, and need not be read for that: it has these words in it.
-fn error_of(answer: &Outgoing, words: &str) -> Option<AnsweredError> {
-    let finder = memmem::Finder::new(words);
+/// The error that an answer is, if it has these words in it: most answers are looked through and not read for that.
+fn error_of(answer: &Outgoing, words_in_it: &str) -> Option<AnsweredError> {
+    let finder = memmem::Finder::new(words_in_it);
     let mut pieces = answer.pieces().iter();
     pieces.find(|piece| finder.find(piece).is_some())?;
     let frame = Frame::parse(answer.to_vec().into()).ok()?;
@@ -53,8 +54,9 @@ fn error_of(answer: &Outgoing, words: &str) -> Option<AnsweredError> {
         return None;
     };
     let reason = frame.member(error, "data").and_then(|data| {
-        let reason = frame.member(&data.at, "reason")?;
-        frame.text(&reason.at).map(String::from)
+        let text = |name: &str| frame.text(&frame.member(&data.at, name)?.at);
+        let is_ours = text("source")? == "mcpool";
+        text("reason").filter(|_| is_ours).map(String::from)
     });
     Some(AnsweredError {
         code: frame.member(error, "code")?.value.parse().ok()?,
@@ -91,6 +93,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"reason":"still-starting"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"still-starting"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"","data":{"reason":"still-starting"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"","data":{"reason":"still-starting"}}}"#,
         ] {
             let answer = Outgoing::from(of_a_server.to_owned());
             assert_eq!(of_legacy(&answer), StatusCode::OK, "{of_a_server}");

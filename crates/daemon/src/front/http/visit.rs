@@ -60,8 +60,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether a session there is found here: what its client calls it is told once, when it begins.
-    pub(crate) fn is_where(&self, other: &Place) -> bool {
+    /// Whether a session that has begun there is found here. What its client calls it counts only when it begins.
+    pub(crate) fn has_the_sessions_of(&self, other: &Place) -> bool {
         (&self.server, &self.workspace) == (&other.server, &other.workspace)
     }
 }
