@@ -16,6 +16,7 @@ pub(crate) mod journal;
 pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod policies;
+mod release;
 pub(crate) mod safe_file;
 pub(crate) mod shadow;
 pub(crate) mod stale;

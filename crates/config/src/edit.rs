@@ -9,7 +9,7 @@
 
 mod lines;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
 
 use thiserror::Error;
 use toml_edit::{Array, Document, InlineTable, Item, Key, Table, Value};
@@ -140,6 +140,23 @@ pub fn add_server(
 /// A file with errors in other servers can still be edited, so that a server
 /// which cannot be loaded can be removed.
 pub fn remove_server(text: &str, file: &Path, name: &str) -> Result<String, EditError> {
+    without_server(text, file, name, lines::without)
+}
+
+/// The text without what it says of one server, and with every comment.
+///
+/// For a server that nobody has written by hand: the comments are somebody's. One that has no
+/// statement before it on its line any more has the line to itself.
+pub fn take_out_server(text: &str, file: &Path, name: &str) -> Result<String, EditError> {
+    without_server(text, file, name, lines::without_statements)
+}
+
+fn without_server(
+    text: &str,
+    file: &Path,
+    name: &str,
+    without: fn(&str, &[Range<usize>]) -> String,
+) -> Result<String, EditError> {
     let document = load::parse(text, file)?;
     let Some(servers) = document.get("servers").and_then(Item::as_table_like) else {
         return Err(EditError::Missing {
@@ -161,7 +178,7 @@ pub fn remove_server(text: &str, file: &Path, name: &str) -> Result<String, Edit
     }
 
     let key = servers.get_key_value(name).and_then(|(key, _)| key.span());
-    let edited = lines::without(text, &lines::statements(key, server));
+    let edited = without(text, &lines::statements(key, server));
 
     let by_hand = || EditError::ByHand {
         name: name.to_owned(),

@@ -33,7 +33,7 @@ pub use config::{
     Scope, Serialize, Server,
 };
 pub use credential::{has_form_of_credential, looks_like_credential};
-pub use edit::{EditError, ServerEntry, add_server, remove_server};
+pub use edit::{EditError, ServerEntry, add_server, remove_server, take_out_server};
 pub use env_file::{EnvFileError, EnvFileProblem, parse_env_file};
 pub use env_pattern::{EnvArgument, EnvPattern, EnvPatternError};
 pub use http::{Http, HttpAuth, HttpSocket, Listen, Tls};

@@ -21,7 +21,8 @@ use crate::{
         plan::{self, Callers, FilePlan, Means, Untouched, Wish},
         policies::Policies,
         shadow::{self, Shadows},
-        stale, trust, verify,
+        stale, trust,
+        verify::{self, Said},
     },
     ui::{Format, Ui},
 };
@@ -167,6 +168,8 @@ impl Work<'_> {
             .iter()
             .filter_map(|(_, plan)| plan.as_ref().ok()?.as_ref());
         let is_change = configured.is_some() || plans.any(FilePlan::is_change);
+        let trusted = trust::trusted_project(self.machine);
+        let before = lists_before(&planned, trusted.as_deref());
         // One for all: nobody takes the servers back before the addresses of them are written.
         let mut journal = is_change
             .then(|| Journal::open(&places.state))
@@ -177,9 +180,7 @@ impl Work<'_> {
         if let Some(http) = &mut self.means.http {
             http.settle()?;
         }
-        let trusted = trust::trusted_project(self.machine);
-        // By the client's word: the project to ask it in, if something of that has changed.
-        let mut changed: BTreeMap<&str, (&'static Client, Option<&Path>)> = BTreeMap::new();
+        let mut changed = ChangedClients::new();
         for (found, plan) in planned {
             let plan = match (plan, &mut journal) {
                 (Ok(Some(plan)), Some(journal)) if plan.is_change() => {
@@ -190,23 +191,62 @@ impl Work<'_> {
             if let Ok(Some(plan)) = &plan
                 && plan.is_change()
             {
-                let (_, project) = changed
-                    .entry(found.client.id)
-                    .or_insert((found.client, None));
-                *project = project.or(trusted.as_deref().filter(|trusted| plan.is_of(trusted)));
+                note_changed(&mut changed, found.client, plan, trusted.as_deref());
             }
             self.report.add(plan, self.machine);
         }
         // Others may import or undo while clients are asked, which takes some of them long.
         drop(journal);
         for (client, project) in changed.into_values() {
-            // What a folder of no project has of servers, nobody but the administrator has put there.
-            let folder = project.unwrap_or(Path::new("/"));
-            let said = verify::ask(client, folder);
+            let said = verify::ask(client, folder_of(project), verify::PATIENCE);
             self.report.verify(client, &said, project);
+            if let Some((of, before)) = before.get(client.id)
+                && *of == project
+            {
+                self.report.compare(client, &said.appeared_since(before));
+            }
         }
         Ok(())
     }
+}
+
+/// By the client's word: the client, and the project to ask it in, if something of that changes.
+type ChangedClients<'p> = BTreeMap<&'static str, (&'static Client, Option<&'p Path>)>;
+
+fn note_changed<'p>(
+    changed: &mut ChangedClients<'p>,
+    client: &'static Client,
+    plan: &FilePlan,
+    trusted: Option<&'p Path>,
+) {
+    let (_, project) = changed.entry(client.id).or_insert((client, None));
+    *project = project.or(trusted.filter(|trusted| plan.is_of(trusted)));
+}
+
+/// Where a client is asked. What a folder of no project has of servers, nobody but the
+/// administrator has put there.
+fn folder_of(project: Option<&Path>) -> &Path {
+    project.unwrap_or(Path::new("/"))
+}
+
+/// What the clients that are to be changed list before that, and in which project they were asked.
+fn lists_before<'p>(
+    planned: &[Planned],
+    trusted: Option<&'p Path>,
+) -> BTreeMap<&'static str, (Option<&'p Path>, Said)> {
+    let mut changed = ChangedClients::new();
+    for (found, plan) in planned {
+        if let Ok(Some(plan)) = plan
+            && plan.is_change()
+        {
+            note_changed(&mut changed, found.client, plan, trusted);
+        }
+    }
+    let ask = |(client, project): (&'static Client, Option<&'p Path>)| {
+        let said = verify::ask(client, folder_of(project), verify::PATIENCE_BEFORE);
+        (client.id, (project, said))
+    };
+    changed.into_values().map(ask).collect()
 }
 
 fn import_from(

@@ -1,6 +1,9 @@
 //! `mcpool undo`: clients' files as they were before an import.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use config::clients::Kind;
 use serde::Serialize;
@@ -62,6 +65,9 @@ struct File {
     servers: Vec<String>,
     /// The servers of our own configuration that somebody has rewritten since, which stay.
     kept: Vec<String>,
+    /// Whether it has not changed since, and is not what it was to the byte, because the copy of that is gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_without_copy: bool,
     error: Option<String>,
 }
 
@@ -76,6 +82,8 @@ enum Outcome {
     Nothing,
     /// Its folder is not there now, and what it was is kept.
     Away,
+    /// Its folder is away for so long that what was there is no matter any more.
+    Forgotten,
     /// It is as it is.
     Failed,
 }
@@ -88,7 +96,7 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         others: Vec::new(),
     };
     // Whoever has nothing to undo gets no folder for it.
-    if journal::rows(&places.state)?.is_empty() {
+    if journal::rows(&places.state)?.is_empty() && !journal::has_undone(&places.state) {
         report.others = others(&machine, &args.clients);
         ui.show(&report, args.output.format())?;
         return Ok(Exit::Done);
@@ -113,32 +121,35 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
             .any(|row| row.path == *path && row.client == from::OURS)
     };
     paths.sort_by_key(|path| is_ours(path));
-    let mut is_named_still = false;
+    let mut named: Vec<String> = Vec::new();
     for path in paths {
         let of_path: Vec<Row> = rows
             .iter()
             .filter(|row| row.path == *path)
             .cloned()
             .collect();
-        let undone = if is_ours(path) && is_named_still {
-            Err(anyhow::anyhow!(
-                "clients still name addresses of servers in it; undo their files first"
-            ))
-        } else {
-            undo::undo(path, &of_path, &journal)
+        let undone = undo::undo(path, &of_path, &named, &journal);
+        named.extend(named_still(path, &of_path, &undone));
+        let is_done = match &undone {
+            Ok(Undone::Released(released)) => released.stuck.is_empty(),
+            Ok(Undone::Restored | Undone::Nothing) => true,
+            // It may come back as it was left.
+            Ok(Undone::Away) | Err(_) => false,
         };
-        let has_addresses = of_path.iter().any(|row| !row.urls.is_empty());
-        // A file that is gone names nothing.
-        is_named_still |= undone.is_err() && has_addresses && path.try_exists().unwrap_or(true);
-        // What is away may come back as it was left.
-        if undone.as_ref().is_ok_and(|undone| *undone != Undone::Away) {
+        if is_done {
             journal.keep(|row| row.path != *path || !is_meant(row))?;
         }
         let client = of_path.first().map_or("", |row| row.client.as_str());
-        report
-            .files
-            .push(File::new(client, path, machine.shown(path), undone));
+        let is_away = matches!(undone, Ok(Undone::Away));
+        let mut file = File::new(client, path, machine.shown(path), undone);
+        if !is_away {
+            journal.is_back(path)?;
+        } else if journal.is_away_for_long(|row| row.path == *path && is_meant(row))? {
+            file.outcome = Outcome::Forgotten;
+        }
+        report.files.push(file);
     }
+    brought_back(&journal, is_meant, &machine, &mut report);
     report.others = others(&machine, &args.clients);
     let is_on_record = |path: &PathBuf| journal.rows().iter().any(|row| row.path == *path);
     report.others.retain(|other| !is_on_record(&other.path));
@@ -148,6 +159,54 @@ pub(crate) fn run(args: &Args, places: &Places, ui: &mut Ui) -> anyhow::Result<E
         .iter()
         .any(|file| file.outcome == Outcome::Failed);
     Ok(if has_failed { Exit::Failed } else { Exit::Done })
+}
+
+/// The addresses of ours that a client's file names after its undo.
+fn named_still(path: &Path, rows: &[Row], undone: &anyhow::Result<Undone>) -> Vec<String> {
+    match undone {
+        Ok(Undone::Released(released)) => released.named.clone(),
+        Ok(Undone::Restored | Undone::Nothing | Undone::Away) => Vec::new(),
+        // A file that is gone names nothing.
+        Err(_) if !path.try_exists().unwrap_or(true) => Vec::new(),
+        Err(_) => {
+            let urls = rows.iter().flat_map(|row| &row.urls);
+            urls.map(|saved| saved.url.clone()).collect()
+        }
+    }
+}
+
+/// Takes back once more what clients have brought back that was undone lately.
+fn brought_back(
+    journal: &Journal,
+    is_meant: impl Fn(&Row) -> bool,
+    machine: &Machine,
+    report: &mut Report,
+) {
+    let rows: Vec<Row> = journal
+        .undone()
+        .filter(|row| is_meant(row))
+        .cloned()
+        .collect();
+    let paths: BTreeSet<&PathBuf> = rows.iter().map(|row| &row.path).collect();
+    for path in paths {
+        // What this undo has looked at already is as it is to be.
+        let is_told = report.files.iter().any(|file| file.path == *path);
+        let of_path = rows.iter().filter(|row| row.path == *path).cloned();
+        let of_path: Vec<Row> = of_path.collect();
+        let Some(first) = of_path.first().filter(|_| !is_told && path.exists()) else {
+            continue;
+        };
+        match undo::undo(path, &of_path, &[], journal) {
+            // What cannot be read has nothing of ours that is known of.
+            Ok(Undone::Nothing | Undone::Away) | Err(_) => {}
+            undone @ Ok(Undone::Restored | Undone::Released(_)) => {
+                let shown = machine.shown(path);
+                report
+                    .files
+                    .push(File::new(&first.client, path, shown, undone));
+            }
+        }
+    }
 }
 
 /// The servers that clients reach through mcpool now. No import that is on record has written that: a person has,
@@ -175,15 +234,16 @@ fn others(machine: &Machine, ids: &[String]) -> Vec<Other> {
 }
 
 impl File {
-    fn new(
-        client: &str,
-        path: &std::path::Path,
-        shown: String,
-        undone: anyhow::Result<Undone>,
-    ) -> Self {
+    fn new(client: &str, path: &Path, shown: String, undone: anyhow::Result<Undone>) -> Self {
         let (outcome, released, error) = match undone {
             Ok(Undone::Restored) => (Outcome::Restored, Released::default(), None),
-            Ok(Undone::Released(released)) => (Outcome::Released, released, None),
+            Ok(Undone::Released(released)) if released.stuck.is_empty() => {
+                (Outcome::Released, released, None)
+            }
+            Ok(Undone::Released(released)) => {
+                let error = released.stuck.join("; ");
+                (Outcome::Failed, released, Some(error))
+            }
             Ok(Undone::Nothing) => (Outcome::Nothing, Released::default(), None),
             Ok(Undone::Away) => (Outcome::Away, Released::default(), None),
             Err(error) => (
@@ -199,7 +259,31 @@ impl File {
             outcome,
             servers: released.servers,
             kept: released.kept,
+            is_without_copy: released.is_without_copy,
             error,
+        }
+    }
+}
+
+impl File {
+    fn render_released(&self, page: &mut Page) {
+        let shown = &self.shown;
+        let how = if self.is_without_copy {
+            "is not what it was to the byte, because the copy of that cannot be read"
+        } else {
+            "has changed since"
+        };
+        if !self.servers.is_empty() || self.kept.is_empty() {
+            page.line(format_args!(
+                "{shown} {how}; what import had written is taken back: {}.",
+                self.servers.join(", ")
+            ));
+        }
+        if !self.kept.is_empty() {
+            page.line(format_args!(
+                "{shown} keeps what you have rewritten since: {}.",
+                self.kept.join(", ")
+            ));
         }
     }
 }
@@ -213,30 +297,26 @@ impl Render for Report {
             let shown = &file.shown;
             match file.outcome {
                 Outcome::Restored => page.line(format_args!("{shown} is as it was.")),
-                Outcome::Released => {
-                    if !file.servers.is_empty() || file.kept.is_empty() {
-                        page.line(format_args!(
-                            "{shown} has changed since; what import had written is taken back: {}.",
-                            file.servers.join(", ")
-                        ));
-                    }
-                    if !file.kept.is_empty() {
-                        page.line(format_args!(
-                            "{shown} keeps what you have rewritten since: {}.",
-                            file.kept.join(", ")
-                        ));
-                    }
-                }
+                Outcome::Released => file.render_released(page),
                 Outcome::Nothing => {
                     page.line(format_args!("{shown} has nothing of mcpool's any more."));
                 }
                 Outcome::Away => page.line(format_args!(
-                    "{shown} is away with its folder. What it was is kept: if it comes back, run this again."
+                    "{shown} is away with its folder. What it was is kept for 30 days from the first time that this \
+                     is said: if it comes back, run this again."
                 )),
-                Outcome::Failed => page.line(format_args!(
-                    "{shown} is left as it is: {}",
-                    file.error.as_deref().unwrap_or_default()
+                Outcome::Forgotten => page.line(format_args!(
+                    "{shown} is away with its folder for 30 days, and is not told of any more."
                 )),
+                Outcome::Failed => {
+                    let error = file.error.as_deref().unwrap_or_default();
+                    if file.servers.is_empty() && file.kept.is_empty() {
+                        page.line(format_args!("{shown} is left as it is: {error}"));
+                    } else {
+                        file.render_released(page);
+                        page.line(format_args!("{shown} is left as it is else: {error}"));
+                    }
+                }
             }
         }
         for other in &self.others {

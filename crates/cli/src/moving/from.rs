@@ -421,8 +421,12 @@ pub(crate) fn apply(
 }
 
 /// The configuration without the servers of a row, and their names. One that somebody has
-/// rewritten since stays.
-pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Released)> {
+/// rewritten since stays, and so does one whose address is named.
+pub(crate) fn without(
+    text: &str,
+    row: &Row,
+    named: &[String],
+) -> anyhow::Result<(String, Released)> {
     let mut text = text.to_owned();
     let mut released = Released::default();
     for (index, entry) in row.entries.iter().enumerate() {
@@ -438,7 +442,13 @@ pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Released
             released.kept.push(name.clone());
             continue;
         }
-        match config::remove_server(&text, &row.path, name) {
+        if now.is_some() && named.iter().any(|url| names(url, name)) {
+            released.stuck.push(format!(
+                "clients still name the address of {name}; undo their files first"
+            ));
+            continue;
+        }
+        match config::take_out_server(&text, &row.path, name) {
             Ok(without) => {
                 text = without;
                 released.servers.push(name.clone());
@@ -451,6 +461,22 @@ pub(crate) fn without(text: &str, row: &Row) -> anyhow::Result<(String, Released
         }
     }
     Ok((text, released))
+}
+
+/// Whether one of these addresses is that of a server of a row.
+pub(crate) fn is_named(row: &Row, named: &[String]) -> bool {
+    let names_it = |at: &Vec<SavedStep>| match at.last() {
+        Some(SavedStep::Key(name)) => named.iter().any(|url| names(url, name)),
+        Some(SavedStep::Index(_)) | None => false,
+    };
+    row.entries.iter().any(names_it)
+}
+
+/// Whether an address of ours is that of a server.
+fn names(url: &str, server: &str) -> bool {
+    let path = url.split('?').next().unwrap_or(url);
+    let name = path.rsplit_once("/mcp/").map(|(_, name)| name);
+    name == Some(server)
 }
 
 /// The digest of what a configuration says of a server, however it is written.

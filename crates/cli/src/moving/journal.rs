@@ -4,12 +4,16 @@
 //! before the row. So whatever an import has done can be undone, wherever it was killed; a
 //! row about a change that never came is recognised by the file, which is as it was.
 
+mod clock;
+mod lately;
+
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder, File},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -18,9 +22,13 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::failpoint;
+use self::{clock::now, lately::Lately};
+use super::{failpoint, from};
 
 const SCHEMA: u32 = 1;
+
+/// How long is known what was undone, and what is away with its folder.
+pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The journal, open for us alone until it is dropped.
 pub(crate) struct Journal {
@@ -28,6 +36,7 @@ pub(crate) struct Journal {
     /// Locked: one import or undo at a time.
     _lock: File,
     rows: Vec<Row>,
+    lately: Lately,
 }
 
 /// One change of one file.
@@ -63,6 +72,9 @@ pub(crate) struct Row {
     /// The mode of the file before, if the change was to make it its owner's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<u32>,
+    /// Since when the file is away with its folder, in seconds since 1970, if an undo has seen that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) away_since: Option<u64>,
 }
 
 /// An address in the place of a command line.
@@ -125,11 +137,19 @@ impl Journal {
         flock(&lock, FlockOperation::LockExclusive)
             .with_context(|| format!("cannot lock {}", folder.display()))?;
         let rows = read(&folder.join("journal.json"))?;
+        let mut lately = Lately::read(&folder);
+        lately.prune(now())?;
         Ok(Journal {
             folder,
             _lock: lock,
             rows,
+            lately,
         })
+    }
+
+    /// The rows of clients' files that were undone lately, oldest first.
+    pub(crate) fn undone(&self) -> impl Iterator<Item = &Row> {
+        self.lately.rows()
     }
 
     /// The rows, oldest first.
@@ -163,22 +183,65 @@ impl Journal {
 
     /// What a file was before a change.
     pub(crate) fn backup(&self, row: &Row) -> anyhow::Result<Vec<u8>> {
+        if row.before == digest(b"") {
+            return Ok(Vec::new());
+        }
         let path = self.backup_path(&row.before);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fs::read(&path)
+            .or_else(|error| self.lately.copy(row).map_err(|_| error))
+            .with_context(|| format!("cannot read {}", path.display()))?;
         if digest(&bytes) != row.before {
             bail!("{} is damaged", path.display());
         }
         Ok(bytes)
     }
 
-    /// Forgets the rows that are not to be kept, and copies that nothing needs any more.
-    pub(crate) fn keep(&mut self, is_kept: impl FnMut(&Row) -> bool) -> anyhow::Result<()> {
-        let before = self.rows.len();
-        self.rows.retain(is_kept);
-        if self.rows.len() == before {
+    /// Keeps only these rows, and the copies that they need; of the others it is known for a
+    /// while what they were, but for those of our own configuration, which nobody brings back.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(&Row) -> bool) -> anyhow::Result<()> {
+        let (kept, undone): (Vec<Row>, Vec<Row>) = self.rows.drain(..).partition(is_kept);
+        self.rows = kept;
+        if undone.is_empty() {
             return Ok(());
         }
+        let undone = undone.into_iter().filter(|row| row.client != from::OURS);
+        let backups = self.folder.join("backups");
+        self.lately.remember(undone.collect(), now(), |row| {
+            Ok(fs::read(backups.join(&row.before))?)
+        })?;
         self.save_fewer()
+    }
+
+    /// Notes that a file is away with its folder. Whether it was so for long, and is no matter of
+    /// these rows any more.
+    pub(crate) fn is_away_for_long(
+        &mut self,
+        is_meant: impl Fn(&Row) -> bool,
+    ) -> anyhow::Result<bool> {
+        let now = now();
+        let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|row| is_meant(row)).collect();
+        let since = rows.iter().filter_map(|row| row.away_since).min();
+        if since.is_some_and(|since| now.saturating_sub(since) >= KEPT.as_secs()) {
+            self.keep(|row| !is_meant(row))?;
+            return Ok(true);
+        }
+        if rows.iter().all(|row| row.away_since.is_some()) {
+            return Ok(false);
+        }
+        for row in &mut rows {
+            row.away_since = since.or(Some(now));
+        }
+        self.save()?;
+        Ok(false)
+    }
+
+    /// Notes that a file is not away any more.
+    pub(crate) fn is_back(&mut self, path: &Path) -> anyhow::Result<()> {
+        let mut is_change = false;
+        for row in self.rows.iter_mut().filter(|row| row.path == path) {
+            is_change |= row.away_since.take().is_some();
+        }
+        if is_change { self.save() } else { Ok(()) }
     }
 
     /// Saves the rows, and removes the copies that none of them needs.
@@ -215,6 +278,12 @@ impl Journal {
 /// The rows that are there, for whoever only looks.
 pub(crate) fn rows(state: &Path) -> anyhow::Result<Vec<Row>> {
     read(&state.join("import/journal.json"))
+}
+
+/// Whether anything is known that was undone lately, for whoever only looks.
+pub(crate) fn has_undone(state: &Path) -> bool {
+    let lately = Lately::read(&state.join("import"));
+    lately.rows().next().is_some()
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
@@ -303,6 +372,7 @@ mod tests {
         journal.keep(|row| row.before == digest(b"two")).unwrap();
         assert!(!backup.exists());
         assert_eq!(journal.rows().len(), 1);
+        assert_eq!(journal.undone().collect::<Vec<_>>(), [&row(b"one")]);
     }
 
     #[test]

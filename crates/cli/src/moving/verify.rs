@@ -1,6 +1,7 @@
 //! Asking a client what it makes of its file, by its own command.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Seek},
     os::unix::process::CommandExt,
@@ -15,7 +16,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 
 /// How long a client may take: some of them start every server to list it.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long it may take before anything is changed, when its answer is only to be compared with.
+pub(crate) const PATIENCE_BEFORE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -37,13 +41,13 @@ pub(crate) enum Verdict {
 }
 
 /// Has a client list its servers in this folder, if it can. It may start all that it has there.
-pub(crate) fn ask(client: &Client, folder: &Path) -> Said {
+pub(crate) fn ask(client: &Client, folder: &Path, patience: Duration) -> Said {
     let Some([program, arguments @ ..]) = client.list_command else {
         return Said::NotThere;
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
-    said(command)
+    said(command, patience)
 }
 
 impl Said {
@@ -56,6 +60,34 @@ impl Said {
             Said::Text(text) => verdict(text, servers),
         }
     }
+
+    /// The servers that are in this list, and were in none before.
+    ///
+    /// A client that hides a server because another one starts the same shows it again when that
+    /// starts otherwise.
+    pub(crate) fn appeared_since(&self, before: &Said) -> Vec<String> {
+        let (Said::Text(before), Said::Text(now)) = (before, self) else {
+            return Vec::new();
+        };
+        let before = names(before);
+        let now = names(now).into_iter();
+        now.filter(|name| !before.contains(name)).collect()
+    }
+}
+
+/// The names in a list, where they can be told: in JSON, or before what a line says of a server.
+fn names(text: &str) -> BTreeSet<String> {
+    if let Ok(serde_json::Value::Array(servers)) = serde_json::from_str(text) {
+        let names = servers.iter().filter_map(|server| server["name"].as_str());
+        return names.map(str::to_owned).collect();
+    }
+    let of_line = |line: &str| {
+        let behind = line.trim_start_matches(|character: char| !character.is_alphanumeric());
+        let (name, rest) = behind.split_once(": ")?;
+        // What it starts, and how that is.
+        rest.contains(" - ").then(|| name.to_owned())
+    };
+    text.lines().filter_map(of_line).collect()
 }
 
 /// What a list says of these servers. The first line with a name is about that server; one with its command line,
@@ -117,7 +149,7 @@ pub(crate) enum Said {
 }
 
 /// What a command says, if it ends well and in time. It gets nothing to read.
-fn said(mut command: Command) -> Said {
+fn said(mut command: Command, patience: Duration) -> Said {
     let files =
         tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file.try_clone()?, file)));
     let Ok((output, stdout, stderr)) = files else {
@@ -133,7 +165,7 @@ fn said(mut command: Command) -> Said {
     let Ok(child) = command.spawn() else {
         return Said::NotThere;
     };
-    if ends_well(child) {
+    if ends_well(child, patience) {
         text(output).map_or(Said::Nothing, Said::Text)
     } else {
         Said::Nothing
@@ -147,8 +179,8 @@ fn text(mut output: File) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn ends_well(mut child: Child) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+fn ends_well(mut child: Child, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
     let status = loop {
         match child.try_wait() {
             Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
@@ -171,7 +203,7 @@ mod tests {
     fn asked(script: &str) -> Said {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        said(command)
+        said(command, PATIENCE)
     }
 
     #[test]
@@ -206,12 +238,36 @@ mod tests {
     fn a_client_that_fails_or_is_not_there_says_nothing() {
         assert!(matches!(asked("echo memory; exit 3"), Said::Nothing));
         assert!(matches!(
-            said(Command::new("mcpool-no-such-program")),
+            said(Command::new("mcpool-no-such-program"), PATIENCE),
             Said::NotThere
         ));
         let Said::Text(text) = asked("echo memory >&2; cat") else {
             panic!("it has said something")
         };
         assert_eq!(text, "memory\n");
+    }
+
+    #[test]
+    fn what_appears_in_a_list_is_named_where_names_can_be_told() {
+        let of = |text: &str| Said::Text(text.to_owned());
+        for (before, now, expected) in [
+            (
+                "Checking MCP server health...\n\na: npx a - ✓ Connected\n",
+                "Checking MCP server health...\n\na: mcpool connect - ✗ Failed\n\
+                 plugin:p:a: npx a - ✓ Connected\n✓ b: npx (stdio) - Connected\n\
+                 Warning: nothing of a server\n",
+                &["b", "plugin:p:a"][..],
+            ),
+            (
+                r#"[{"name": "a"}]"#,
+                r#"[{"name": "b"}, {"name": "a"}]"#,
+                &["b"],
+            ),
+            ("● a connected\n", "● a connected\n● b connected\n", &[]),
+        ] {
+            assert_eq!(of(now).appeared_since(&of(before)), expected);
+        }
+        let now = of("a: npx - ✓ Connected");
+        assert!(now.appeared_since(&Said::Nothing).is_empty());
     }
 }

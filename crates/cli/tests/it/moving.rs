@@ -9,7 +9,7 @@ use std::{
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{FAKE_SERVER, Home, finish, programs};
+use crate::support::{FAKE_SERVER, Home, finish};
 
 const CODEX: &str = "\
 # mine
@@ -540,29 +540,6 @@ fn a_configuration_that_an_import_has_made_goes_with_it() {
         home.done(&["undo"]);
         assert_eq!(config.exists(), is_there);
         assert_eq!(home.done(&["undo"]), "There is nothing to undo.\n");
-    }
-}
-
-#[test]
-fn a_client_is_asked_whether_it_has_what_was_imported() {
-    let home = Home::new();
-    codex(&home);
-    let programs = home.root().join("programs");
-    fs::create_dir(&programs).unwrap();
-    let program = programs.join("codex");
-    for (script, expected) in [
-        ("echo '[{\"name\": \"memory\"}]'", "codex lists all of them"),
-        ("echo '[]'", "codex does not list memory"),
-        ("echo memory: failed", "codex lists memory, and says"),
-        ("exit 1", "codex did not say which servers it has"),
-    ] {
-        programs::write(&program, format!("#!/bin/sh\n{script}\n"));
-        let mut command = home.mcpool(&["import", "--apply"]);
-        let path = format!("{}:/usr/bin:/bin", programs.display());
-        let ran = finish(command.env("PATH", path));
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        assert!(ran.stdout.contains(expected), "{ran:?}");
-        home.done(&["undo"]);
     }
 }
 

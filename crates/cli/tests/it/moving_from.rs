@@ -120,6 +120,25 @@ fn a_server_that_is_rewritten_since_stays_and_that_is_said() {
 }
 
 #[test]
+fn comments_that_come_into_the_configuration_since_stay_when_its_servers_go() {
+    let home = Home::new();
+    home.configure("# mine\n");
+    let servers = r#"{"servers": {"v": {"command": "npx"}, "w": {"command": "uvx"}}}"#;
+    let servers = home.keep("a.json", servers);
+    home.done(&["import", "--from", servers.to_str().unwrap(), "--apply"]);
+    let config = home.pool().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let noted = text.replace("[servers.w]", "# my note on w\n[servers.w] # of the header");
+    fs::write(&config, noted + "# edited\n").unwrap();
+    let said = home.done(&["undo"]);
+    assert!(said.contains("is taken back: v, w."), "{said}");
+    assert_eq!(
+        fs::read_to_string(&config).unwrap(),
+        "# mine\n\n# my note on w\n# of the header\n# edited\n"
+    );
+}
+
+#[test]
 fn variables_of_smart_mcp_proxy_that_mean_nothing_are_told_once() {
     let home = Home::new();
     home.keep(

@@ -284,10 +284,10 @@ fn what_has_changed_since_keeps_its_changes_and_has_its_command_lines_again() {
     expect![[r##"
         # mine
         [mcp_servers.memory]
-        command = "npx"
+        command = "npx" # why
         args = ["-y", "server-memory"]
-        env = { TOKEN = "ghp_secret" } # why
         startup_timeout_sec = 30
+        env = { TOKEN = "ghp_secret" }
         enabled = false
 
 
@@ -297,31 +297,6 @@ fn what_has_changed_since_keeps_its_changes_and_has_its_command_lines_again() {
         env_vars = ["TZ"]
     "##]]
     .assert_eq(&read(&codex));
-}
-
-#[test]
-fn an_address_that_has_another_name_since_is_not_lost_in_silence() {
-    let home = Home::new();
-    home.configure(LISTENS);
-    let path = home.keep(".cursor/mcp.json", CURSOR);
-    home.done(&["import", "--http", "--apply"]);
-    let imported = read(&config(&home));
-    assert!(imported.contains("[servers.memory]"), "{imported}");
-    let renamed = read(&path).replace("\"memory\": {", "\"mine\": {");
-    fs::write(&path, &renamed).unwrap();
-    let ran = home.run(&["undo"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(
-        ran.stdout.contains("mine still names the address"),
-        "{ran:?}"
-    );
-    assert_eq!(read(&path), renamed);
-    // What the address names is there as long as it is named.
-    assert!(ran.stdout.contains("clients still name"), "{ran:?}");
-    assert_eq!(read(&config(&home)), imported);
-    fs::write(&path, CURSOR).unwrap();
-    home.done(&["undo"]);
-    assert_eq!(read(&config(&home)), LISTENS);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub(super) use self::toml::comment_behind;
 use super::tree::{Node, Plain, Step};
 
 /// How a file is written.
@@ -85,6 +86,9 @@ pub enum Added {
         value: Node,
         /// How it is written there, if that can be written here.
         written: Option<String>,
+        /// Comments that stand behind what it comes behind, and belong to it or to what follows;
+        /// in TOML alone.
+        comments: Vec<String>,
     },
 }
 

@@ -4,15 +4,15 @@
 //! only an entry that says all of its server can become one, and its server goes into the
 //! configuration of mcpool.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use thiserror::Error;
 
 use super::{
-    grammar::{Added, Change, Grammar},
+    grammar::{Added, Change, Grammar, comment_behind},
     shape::Client,
     survey::{self, CommandAt, Entry, Local},
-    tree::{Node, Step, Style, Value},
+    tree::{Member, Node, Step, Style, Value},
 };
 use crate::{ServerEntry, ServerName, ServerNameError};
 
@@ -332,32 +332,23 @@ pub fn release_from_http(
         at: at.clone(),
         from: shape.address.to_owned(),
         to: command.form.program.to_owned(),
-        value: copied(before_text, client.grammar, old.get(command.form.program)?),
+        value: copied(
+            before_text,
+            client.grammar,
+            old.get(command.form.program)?,
+            Vec::new(),
+        ),
     }];
-    let mut after: BTreeMap<Vec<Step>, String> = BTreeMap::new();
-    after.insert(at.clone(), command.form.program.to_owned());
-    for (place, key) in gone(before_tree, entry, command, client) {
-        let value = before_tree.at(&place)?.get(&key)?;
-        let at = moved(&place);
-        if tree.at(&at)?.get(&key).is_some() {
-            // Somebody has put one there.
-            continue;
-        }
-        let first = || {
-            let members = tree.at(&at).map(Node::members).unwrap_or_default();
-            members.first().map(|member| member.key.clone())
-        };
-        let last = match after.get(&at) {
-            Some(last) => last.clone(),
-            None => first()?,
-        };
-        changes.push(Change::Insert {
-            at: at.clone(),
-            after: last,
-            key: key.clone(),
-            value: copied(before_text, client.grammar, value),
-        });
-        after.insert(at, key);
+    let mut back = Back {
+        now: tree,
+        before: (before_text, before_tree),
+        grammar: client.grammar,
+        gone: gone(before_tree, entry, command, client),
+        returned: vec![(command.at.clone(), command.form.program.to_owned())],
+    };
+    back.in_their_order();
+    for (place, key) in back.gone.clone() {
+        changes.extend(back.insert(&place, &moved(&place), &key)?);
     }
     for place in [&command.at, &entry.at] {
         let (old, new) = (before_tree.at(place)?, tree.at(&moved(place))?);
@@ -368,6 +359,85 @@ pub fn release_from_http(
         }
     }
     Some(changes)
+}
+
+/// Members that come back where they were.
+struct Back<'a> {
+    now: &'a Node,
+    before: (&'a str, &'a Node),
+    grammar: Grammar,
+    /// Those that have gone, by where they stood.
+    gone: Vec<(Vec<Step>, String)>,
+    /// Those that are back already.
+    returned: Vec<(Vec<Step>, String)>,
+}
+
+impl Back<'_> {
+    fn members(&self, place: &[Step]) -> &[Member] {
+        self.before
+            .1
+            .at(place)
+            .map(Node::members)
+            .unwrap_or_default()
+    }
+
+    /// Each comes behind what stood before it, which has to be there then.
+    fn in_their_order(&mut self) {
+        let mut gone = mem::take(&mut self.gone);
+        gone.sort_by_key(|(place, key)| {
+            let mut members = self.members(place).iter();
+            members.position(|member| member.key == *key)
+        });
+        self.gone = gone;
+    }
+
+    /// What puts a member back behind the nearest of those that stood before it; nothing, where
+    /// somebody has put one there.
+    fn insert(&mut self, place: &[Step], at: &[Step], key: &str) -> Option<Vec<Change>> {
+        let now = self.now.at(at)?;
+        if now.get(key).is_some() {
+            return Some(Vec::new());
+        }
+        let members = self.members(place);
+        let index = members.iter().position(|member| member.key == key)?;
+        let is_back = |name: &str| {
+            self.returned
+                .iter()
+                .any(|(of, it)| of == place && it == name)
+        };
+        // What has lines to itself is no place for a line of another.
+        let is_there = |name: &str| now.get(name).is_some_and(|node| node.style == Style::Flow);
+        let mut before = members[..index].iter().rev();
+        let after = before.find(|member| is_back(&member.key) || is_there(&member.key));
+        let after = match after.map(|member| &member.key) {
+            Some(after) => after.clone(),
+            None => match self.returned.iter().rfind(|(of, _)| of == place) {
+                Some((_, last)) => last.clone(),
+                None => now.members().first()?.key.clone(),
+            },
+        };
+        let own = self.comment(place, &after);
+        let gone = self.gone.iter().filter(|(of, _)| of == place);
+        let comments = gone.filter_map(|(_, key)| self.comment(place, key));
+        let comments = comments.filter(|comment| Some(*comment) != own);
+        let comments = comments.map(str::to_owned).collect();
+        let value = copied(self.before.0, self.grammar, &members[index].node, comments);
+        self.returned.push((place.to_vec(), key.to_owned()));
+        Some(vec![Change::Insert {
+            at: at.to_vec(),
+            after,
+            key: key.to_owned(),
+            value,
+        }])
+    }
+
+    /// The comment that a member had behind it.
+    fn comment(&self, place: &[Step], key: &str) -> Option<&str> {
+        let node = self.before.1.at(place)?.get(key)?;
+        let is_toml = self.grammar == Grammar::Toml && node.style == Style::Flow;
+        let text = self.before.0.trim_start_matches('\u{feff}');
+        is_toml.then(|| comment_behind(text, node.span.end))?
+    }
 }
 
 /// What puts back what `type` and the like said, where they say what we have written.
@@ -391,7 +461,7 @@ fn without_ours(
                 at: at.to_vec(),
                 from: key.to_owned(),
                 to: key.to_owned(),
-                value: copied(old_text, client.grammar, old),
+                value: copied(old_text, client.grammar, old, Vec::new()),
             },
             None => Change::Remove {
                 at: at.to_vec(),
@@ -403,7 +473,7 @@ fn without_ours(
 }
 
 /// A value as it is written elsewhere, if it can be written so anywhere.
-fn copied(text: &str, grammar: Grammar, node: &Node) -> Added {
+fn copied(text: &str, grammar: Grammar, node: &Node, comments: Vec<String>) -> Added {
     let offset = text.len() - text.trim_start_matches('\u{feff}').len();
     let is_of_lines = node.style != Style::Flow;
     let written = match grammar {
@@ -418,6 +488,7 @@ fn copied(text: &str, grammar: Grammar, node: &Node) -> Added {
     Added::Value {
         value: node.clone(),
         written,
+        comments,
     }
 }
 

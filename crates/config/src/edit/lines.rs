@@ -68,6 +68,84 @@ pub(super) fn without(text: &str, statements: &[Range<usize>]) -> String {
     kept.map(|(line, _)| *line).collect()
 }
 
+/// The text without the statements, and with all comments, also those behind and within them.
+///
+/// What else stands between the statements goes, and one blank line where nothing was said
+/// between it and them.
+pub(super) fn without_statements(text: &str, statements: &[Range<usize>]) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let kinds = kinds(&lines, statements);
+    let mut kept = String::with_capacity(text.len());
+    let mut index = 0;
+    while index < lines.len() {
+        if kinds[index] != Line::Ours {
+            kept.push_str(lines[index]);
+            index += 1;
+            continue;
+        }
+        let limit = kinds[index..].iter().position(|kind| *kind == Line::Other);
+        let limit = limit.map_or(kinds.len(), |length| index + length);
+        let last = kinds[..limit].iter().rposition(|kind| *kind == Line::Ours);
+        let run = index..last.unwrap_or(index) + 1;
+        let said = lines[run.clone()].concat();
+        let comments = comments(&said);
+        let with_blank = with_one_blank(&run, &kinds);
+        if with_blank.start < run.start {
+            let blank = lines[with_blank.start];
+            kept.truncate(kept.len() - blank.len());
+        }
+        index = if comments.is_empty() {
+            with_blank.end
+        } else {
+            run.end
+        };
+        kept.extend(comments);
+    }
+    kept
+}
+
+/// The comments of whole statements, each with the end of its line.
+fn comments(statements: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = statements;
+    while let Some(at) = rest.find(['#', '"', '\'']) {
+        rest = &rest[at..];
+        let quotes = ["\"\"\"", "'''", "\"", "'"];
+        let Some(quote) = quotes.into_iter().find(|quote| rest.starts_with(quote)) else {
+            let end = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+            let (comment, behind) = rest.split_at(end);
+            found.push(comment);
+            rest = behind;
+            continue;
+        };
+        rest = behind_string(&rest[quote.len()..], quote);
+    }
+    found
+}
+
+/// What stands behind a string of which this is all but the quotes that open it.
+fn behind_string<'t>(text: &'t str, quote: &str) -> &'t str {
+    let mut rest = text;
+    loop {
+        let escape = rest.find('\\').filter(|_| quote.starts_with('"'));
+        let Some(end) = rest.find(quote) else {
+            return "";
+        };
+        if let Some(escape) = escape.filter(|escape| *escape < end) {
+            // Neither it nor what it escapes ends the string.
+            let mut behind = rest[escape + 1..].chars();
+            let _escaped = behind.next();
+            rest = behind.as_str();
+            continue;
+        }
+        let behind = &rest[end + quote.len()..];
+        // Up to two more quotes are the last of what a string of lines says.
+        let more = behind.bytes().take(2);
+        let more = more.take_while(|byte| quote.len() == 3 && quote.as_bytes()[0] == *byte);
+        return &behind[more.count()..];
+    }
+}
+
 fn kinds(lines: &[&str], statements: &[Range<usize>]) -> Vec<Line> {
     let mut start = 0;
     let kinds = lines.iter().map(|line| {

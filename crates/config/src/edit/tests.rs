@@ -83,6 +83,10 @@ fn remove(text: &str, name: &str) -> Result<String, EditError> {
     remove_server(text, Path::new(FILE), name)
 }
 
+fn take_out(text: &str, name: &str) -> Result<String, EditError> {
+    take_out_server(text, Path::new(FILE), name)
+}
+
 #[track_caller]
 fn check(edited: Result<String, EditError>, expected: &Expect) {
     match edited {
@@ -123,6 +127,47 @@ fn what_was_added_is_what_was_meant() {
     assert_eq!(
         server.cwd.as_ref().expect("cwd").as_written(),
         "${workspace}"
+    );
+}
+
+#[test]
+fn what_is_taken_out_leaves_every_comment_where_it_was() {
+    let text = r##"
+# about w
+[servers.w] # of the header
+command = "npx" # of the command
+# between
+args = ["#no", "it's \"#no", '#no', """#no
+#no""""", # in the list
+  "x"]
+
+[servers.w.env] # of the variables
+A = '\' # of a
+# below
+[servers.other]
+command = "y"
+"##;
+    check(
+        take_out(text, "w"),
+        &expect![[r##"
+
+            # about w
+            # of the header
+            # of the command
+            # between
+            # in the list
+            # of the variables
+            # of a
+            # below
+            [servers.other]
+            command = "y"
+        "##]],
+    );
+    let alone = "[servers.w]\ncommand = \"x\"\n# last";
+    assert_eq!(take_out(alone, "w").expect("taken out"), "# last");
+    assert_eq!(
+        take_out(&format!("a = 1\n\n{alone}"), "w").expect("taken out"),
+        "a = 1\n# last"
     );
 }
 
@@ -423,6 +468,7 @@ proptest! {
             Err(EditError::Exists { .. }) => return Ok(()),
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
         };
+        prop_assert_eq!(take_out(&edited, &name), Ok(text.clone()));
         prop_assert_eq!(remove(&edited, &name), Ok(text));
     }
 

@@ -26,10 +26,20 @@ pub(super) struct Imported {
     is_applied: bool,
     files: Vec<File>,
     untouched: Vec<UntouchedFile>,
+    /// What clients list that they did not before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    appeared: Vec<Appeared>,
     /// What comes into the configuration of mcpool.
     pub(super) configured: Option<Added>,
     /// What is out of date before projects' files; what would be changed is so still.
     pub(super) stale: Vec<Stale>,
+}
+
+/// Servers that a client lists since its files are changed, and that are none of those changed.
+#[derive(Debug, Serialize)]
+struct Appeared {
+    client: &'static str,
+    servers: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -145,6 +155,7 @@ impl Imported {
             is_applied,
             files: Vec::new(),
             untouched: Vec::new(),
+            appeared: Vec::new(),
             configured: None,
             stale: Vec::new(),
         }
@@ -164,6 +175,23 @@ impl Imported {
         let files = self.files.iter_mut();
         for file in files.filter(|file| file.client == client.id) {
             file.verify(said, project);
+        }
+    }
+
+    /// Notes what is new in the list of a client, but for what was changed in its files.
+    pub(super) fn compare(&mut self, client: &Client, appeared: &[String]) {
+        let files = self.files.iter().filter(|file| file.client == client.id);
+        let changed: Vec<&String> = files
+            .flat_map(|file| &file.changed)
+            .map(|changed| &changed.server)
+            .collect();
+        let appeared = appeared.iter().filter(|name| !changed.contains(name));
+        let servers: Vec<String> = appeared.cloned().collect();
+        if !servers.is_empty() {
+            self.appeared.push(Appeared {
+                client: client.id,
+                servers,
+            });
         }
     }
 
@@ -318,6 +346,7 @@ impl Render for Imported {
         if changed.is_empty() {
             page.line("There is nothing to import.");
         }
+        self.render_appeared(page);
         self.render_left(page);
         self.render_local_scope(page);
         self.render_addresses(page);
@@ -333,6 +362,18 @@ impl Render for Imported {
 }
 
 impl Imported {
+    fn render_appeared(&self, page: &mut Page) {
+        for Appeared { client, servers } in &self.appeared {
+            page.blank();
+            page.line(format_args!(
+                "{client} lists since then, and did not before: {}. It may be what a plugin brings along, and was \
+                 hidden while another started the same: switch it off in {client}, or `mcpool undo --client \
+                 {client}` takes the import back.",
+                servers.join(", ")
+            ));
+        }
+    }
+
     fn render_left(&self, page: &mut Page) {
         let mut table = Table::new(&[
             ("CLIENT", Align::Left),

@@ -126,6 +126,7 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             let map = node_at(tree, at)?;
             let after = only_member(map, after)?;
             let key = name(key);
+            let place = place_behind(text, &after.node, value);
             let value = added(text, tree, value);
             if after.node.span.is_empty() {
                 return None;
@@ -134,7 +135,6 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
                 Style::Flow => Some(insert_in_braces(text, after, &key, &value)),
                 // The names before the last one of a dotted name are said again.
                 Style::Block => {
-                    let place = after.node.span.end;
                     let lead = splice::line_before(text, after.key_span.start);
                     let newline = Grammar::newline(text);
                     Some((place..place, format!("{newline}{lead}{key} = {value}")))
@@ -160,6 +160,27 @@ pub(super) fn splice(text: &str, tree: &Node, change: &Change) -> Option<Splice>
             })
         }
     }
+}
+
+/// Where a line comes in behind a value: behind its comment, unless that belongs to what comes.
+fn place_behind(text: &str, after: &Node, value: &Added) -> usize {
+    let end = after.span.end;
+    let Added::Value { comments, .. } = value else {
+        return end;
+    };
+    match comment_behind(text, end) {
+        Some(comment) if !comments.iter().any(|moved| moved == comment) => {
+            let line = text[end..].lines().next().unwrap_or_default();
+            end + line.trim_end().len()
+        }
+        Some(_) | None => end,
+    }
+}
+
+/// The comment behind a value that ends here, on the same line.
+pub(in super::super) fn comment_behind(text: &str, end: usize) -> Option<&str> {
+    let line = text.get(end..)?.lines().next()?;
+    Some(line.trim()).filter(|rest| rest.starts_with('#'))
 }
 
 /// Where a value ends: a table with its last member.
