@@ -12,10 +12,12 @@ use crate::{
     action::{Action, Outbox},
     class::Class,
     event::{Asks, Front, Joins, Link, Opening, Record, Start},
+    exchange::{Errand, Exchange, MintedId},
     fact::Fact,
     ghosts::Haunting,
     ids::{LineNumber, SessionId, UpstreamId},
     keeping::Keepsake,
+    listen::Heard,
     mux::Mux,
     offers::Offer,
     private::DECLARES_TASKS,
@@ -140,6 +142,31 @@ impl Mux {
         if contents.is_of_one_era {
             let RouteKey { route, era, .. } = &contents.key;
             self.inherit_verdict(route.clone(), *era, contents.program);
+        }
+    }
+
+    /// A server is listened to by what an earlier daemon asked it. Of two, the older one tells of changes: the other
+    /// had come to take its place.
+    fn inherit_listening(
+        &mut self,
+        upstream_id: UpstreamId,
+        requests: &[MintedId],
+        out: &mut Outbox,
+    ) {
+        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
+            return;
+        };
+        for request in requests {
+            let exchange = Exchange::of_errand(Errand::Listen, self.now);
+            upstream.exchanges.inherit(*request, exchange);
+        }
+        let Some((oldest, others)) = requests.split_first() else {
+            // The server had ended it, and nobody has asked again.
+            return self.listen_to(upstream_id, out);
+        };
+        upstream.heard = Some(Heard::of_earlier_daemon(*oldest, self.now));
+        for request in others {
+            self.listen_no_longer(upstream_id, *request, out);
         }
     }
 

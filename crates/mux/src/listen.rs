@@ -80,7 +80,7 @@ fn always() -> bool {
 
 impl Heard {
     /// What an earlier daemon asked for counts as acknowledged, and tells of changes until this one has asked.
-    fn of_earlier_daemon(request: MintedId, now: Moment) -> Self {
+    pub(crate) fn of_earlier_daemon(request: MintedId, now: Moment) -> Self {
         Heard {
             request,
             uris: None,
@@ -466,31 +466,6 @@ impl Mux {
         }
         for request in over {
             self.listen_no_longer(upstream_id, request, out);
-        }
-    }
-
-    /// A server is listened to by what an earlier daemon asked it. Of two, the older one tells of changes: the other
-    /// had come to take its place.
-    pub(crate) fn inherit_listening(
-        &mut self,
-        upstream_id: UpstreamId,
-        requests: &[MintedId],
-        out: &mut Outbox,
-    ) {
-        let Some(upstream) = self.upstreams.get_mut(&upstream_id) else {
-            return;
-        };
-        for request in requests {
-            let exchange = Exchange::of_errand(Errand::Listen, self.now);
-            upstream.exchanges.inherit(*request, exchange);
-        }
-        let Some((oldest, others)) = requests.split_first() else {
-            // The server had ended it, and nobody has asked again.
-            return self.listen_to(upstream_id, out);
-        };
-        upstream.heard = Some(Heard::of_earlier_daemon(*oldest, self.now));
-        for request in others {
-            self.listen_no_longer(upstream_id, *request, out);
         }
     }
 

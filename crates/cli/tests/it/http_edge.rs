@@ -325,3 +325,24 @@ fn another_machine_comes_in_over_tls_with_the_token_and_in_no_other_way() {
     assert_eq!(over_http.text("echo", json!({"text": "again"})), "again");
     assert_eq!(home.http_address().rsplit_once(':').unwrap().1, port);
 }
+
+#[test]
+fn a_server_whose_program_is_not_there_says_so_to_a_client_without_a_session_too() {
+    let home = Home::new();
+    let web = home.web(&[]).to("/mcp/gone");
+    home.configure(&format!(
+        "{}\n[servers.gone]\ncommand = \"/nonexistent/server\"\n",
+        fs::read_to_string(home.pool().join("config.toml")).unwrap()
+    ));
+    for message in [
+        http_modern::request("tools/list", json!({})),
+        http_modern::request("server/discover", json!({})),
+    ] {
+        let refused = http_modern::ask(&web, &message);
+        let refused = refused.json();
+        let error = &refused["error"];
+        assert_eq!(error["data"]["reason"], "start-failed", "{refused}");
+        let words = error["message"].as_str().unwrap();
+        assert!(words.contains("/nonexistent/server"), "{refused}");
+    }
+}

@@ -596,24 +596,3 @@ fn an_upgrade_comes_in_between_requests_however_many_there_are() {
     }
     assert_eq!(home.upstream_pids().len(), 1);
 }
-
-#[test]
-fn a_server_whose_program_is_not_there_says_so_to_clients_of_either_era() {
-    let home = Home::new();
-    let web = home.web(&[]).to("/mcp/gone");
-    home.configure(&format!(
-        "{}\n[servers.gone]\ncommand = \"/nonexistent/server\"\n",
-        fs::read_to_string(home.pool().join("config.toml")).unwrap()
-    ));
-    for message in [
-        request("tools/list", json!({})),
-        request("server/discover", json!({})),
-    ] {
-        let refused = ask(&web, &message);
-        let refused = refused.json();
-        let error = &refused["error"];
-        assert_eq!(error["data"]["reason"], "start-failed", "{refused}");
-        let words = error["message"].as_str().unwrap();
-        assert!(words.contains("/nonexistent/server"), "{refused}");
-    }
-}
