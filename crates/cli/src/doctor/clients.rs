@@ -6,7 +6,7 @@ use std::{
     io::ErrorKind,
 };
 
-use config::clients::{self, Entry, Kind};
+use config::clients::{self, Entry, Kind, Node};
 use shim::arguments::{self, Parsed};
 
 use super::{
@@ -66,10 +66,12 @@ fn of_file(
     match clients::survey(&text, found.client) {
         Ok(entries) => {
             let mut findings = outdated(patient, name, &entries);
-            let is_on = is_on(&text, found);
-            let on = entries.iter().filter(|entry| is_on(entry));
-            findings.extend(denied(policies, found, &file, on));
-            let on = Entries::that_are_on(&text, found, entries);
+            let tree = found.client.grammar.read(&text).ok();
+            let node = |entry: &Entry| tree.as_ref().and_then(|tree| tree.at(&entry.at));
+            let mut on = entries;
+            on.retain(|entry| !node(entry).is_some_and(clients::is_off));
+            findings.extend(denied(policies, found, &file, &on));
+            let on = Entries::of(found, on, node);
             findings.extend(on.without_program(name, &file));
             findings.extend(on.of_unknown_servers(patient, name, &file));
             findings
@@ -106,12 +108,7 @@ fn outdated(patient: &Patient<'_>, client: &str, entries: &[Entry]) -> Vec<Findi
 
 /// Entries by which mcpool starts what a rule of their client denies: it would not have been made so. Where the rules
 /// cannot be read, nobody knows.
-fn denied<'e>(
-    policies: &Policies,
-    found: &Found,
-    file: &str,
-    entries: impl Iterator<Item = &'e Entry>,
-) -> Vec<Finding> {
+fn denied(policies: &Policies, found: &Found, file: &str, entries: &[Entry]) -> Vec<Finding> {
     let client = found.client;
     let mut names = Vec::new();
     for entry in entries {
@@ -141,15 +138,6 @@ fn denied<'e>(
     vec![Finding::problem(Check::Clients, what).next(next)]
 }
 
-/// Tells whether an entry of a file is not switched off there.
-fn is_on(text: &str, found: &Found) -> impl Fn(&Entry) -> bool {
-    let tree = found.client.grammar.read(text).ok();
-    move |entry| {
-        let node = tree.as_ref().and_then(|tree| tree.at(&entry.at));
-        !node.is_some_and(clients::is_off)
-    }
-}
-
 /// The entries of a file that start mcpool.
 struct Entries {
     ours: Vec<Ours>,
@@ -164,15 +152,16 @@ struct Ours {
 }
 
 impl Entries {
-    fn that_are_on(text: &str, found: &Found, entries: Vec<Entry>) -> Entries {
-        let tree = found.client.grammar.read(text).ok();
-        let node = |entry: &Entry| tree.as_ref().and_then(|tree| tree.at(&entry.at));
-        let is_off = |entry: &Entry| node(entry).is_some_and(clients::is_off);
+    /// Those among these entries of a file, each of which is where this says.
+    fn of<'t>(
+        found: &Found,
+        entries: Vec<Entry>,
+        node: impl Fn(&Entry) -> Option<&'t Node>,
+    ) -> Entries {
         let names_home = |entry: &Entry| {
             node(entry).is_some_and(|node| clients::declares(node, found.client, "MCPOOL_HOME"))
         };
-        let on = entries.into_iter().filter(|entry| !is_off(entry));
-        let ours = on.filter_map(|entry| {
+        let ours = entries.into_iter().filter_map(|entry| {
             let names_home = names_home(&entry);
             let entry = entry.in_file(&found.path);
             match entry.kind {

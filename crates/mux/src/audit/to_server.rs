@@ -102,9 +102,7 @@ impl Audit {
         let working = Working {
             print,
             is_askable: method.is_askable(),
-            answer: None,
-            answer_across: None,
-            owner: None,
+            ..Working::default()
         };
         server.sent.insert(minted, working);
         if *method == Method::Initialize {
